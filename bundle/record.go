@@ -1,0 +1,94 @@
+package bundle
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+)
+
+// Options are the options of containerd's runc shim, containerd.runc.v1.Options.
+// Names in JSON are those that encoding/json gives containerd's generated type,
+// so that either's delete action reads the other's options.json. Field names are
+// containerd's too.
+type Options struct {
+	NoPivotRoot    bool   `json:"no_pivot_root,omitempty"`    // chroot instead of pivot_root
+	NoNewKeyring   bool   `json:"no_new_keyring,omitempty"`   // the container keeps the caller's session keyring
+	ShimCgroup     string `json:"shim_cgroup,omitempty"`      // the cgroup that the shim joins
+	IoUid          uint32 `json:"io_uid,omitempty"`           // owner of the container's stdio pipes
+	IoGid          uint32 `json:"io_gid,omitempty"`           // group of the container's stdio pipes
+	BinaryName     string `json:"binary_name,omitempty"`      // the OCI runtime: a name in PATH or a path; empty means runc
+	Root           string `json:"root,omitempty"`             // where the runtime keeps its state, a directory per namespace
+	SystemdCgroup  bool   `json:"systemd_cgroup,omitempty"`   // cgroups are made by systemd
+	CriuImagePath  string `json:"criu_image_path,omitempty"`  // the manager's alone
+	CriuWorkPath   string `json:"criu_work_path,omitempty"`   // CRIU's work directory on restore; empty means WorkDir
+	TaskApiAddress string `json:"task_api_address,omitempty"` // the manager's alone
+	TaskApiVersion uint32 `json:"task_api_version,omitempty"` // the manager's alone
+}
+
+// Exit is how the container's init ended. It is written before the exit is
+// announced, so that it is known when the shim dies afterwards.
+type Exit struct {
+	Pid      int       `json:"pid"`
+	Status   int       `json:"status"`      // the exit code, or 128 + Signal
+	Signal   int       `json:"signal"`      // what killed it; 0 when it exited
+	Core     bool      `json:"core_dumped"` // a core was dumped
+	OOM      bool      `json:"oom_killed"`  // the kernel killed in the container for want of memory
+	ExitedAt time.Time `json:"exited_at"`   // RFC 3339 with nanoseconds
+}
+
+// WriteOptions writes options.json.
+func (d Dir) WriteOptions(o Options) error { return d.writeJSON(OptionsFile, o) }
+
+// ReadOptions reads options.json. One that is not there (no Create came so far) is
+// an error that wraps fs.ErrNotExist.
+func (d Dir) ReadOptions() (Options, error) {
+	var o Options
+	err := d.readJSON(OptionsFile, &o)
+	return o, err
+}
+
+// WriteRuntime writes the runtime's binary, as the options name it.
+func (d Dir) WriteRuntime(binary string) error {
+	return WriteFile(d.File(RuntimeFile), []byte(binary), privateMode)
+}
+
+// ReadRuntime reads what WriteRuntime wrote. A file that is not there is an error
+// that wraps fs.ErrNotExist.
+func (d Dir) ReadRuntime() (string, error) {
+	data, err := os.ReadFile(d.File(RuntimeFile))
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", RuntimeFile, err)
+	}
+	return string(data), nil
+}
+
+// WriteExit writes the exit record.
+func (d Dir) WriteExit(e Exit) error { return d.writeJSON(ExitFile, e) }
+
+// ReadExit reads the exit record. One that is not there (init lives, or died
+// unseen) is an error that wraps fs.ErrNotExist.
+func (d Dir) ReadExit() (Exit, error) {
+	var e Exit
+	err := d.readJSON(ExitFile, &e)
+	return e, err
+}
+
+func (d Dir) writeJSON(name string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", name, err)
+	}
+	return WriteFile(d.File(name), data, privateMode)
+}
+
+func (d Dir) readJSON(name string, v any) error {
+	data, err := os.ReadFile(d.File(name))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("parse %s: %w", name, err)
+	}
+	return nil
+}
