@@ -11,7 +11,6 @@ import (
 
 	"github.com/wisp-shim/wisp/bundle"
 	"github.com/wisp-shim/wisp/internal/cgroup"
-	"github.com/wisp-shim/wisp/internal/mount"
 	stdio "github.com/wisp-shim/wisp/io"
 	"github.com/wisp-shim/wisp/reaper"
 	"github.com/wisp-shim/wisp/runc"
@@ -100,7 +99,7 @@ func (t *Task) mountRootfs() error {
 	if err := os.Mkdir(t.rootfs(), 0o711); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("create rootfs directory: %w", err)
 	}
-	if err := mount.All(t.rootfs(), t.cfg.Rootfs); err != nil {
+	if err := Mounter(t.cfg.Reaper).All(t.rootfs(), t.cfg.Rootfs); err != nil {
 		return fmt.Errorf("failed to mount rootfs component: %w", err)
 	}
 	return nil
@@ -112,7 +111,7 @@ func (t *Task) unmountRootfs(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, umountMax)
 	defer cancel()
-	if err := mount.UnmountAll(ctx, t.rootfs()); err != nil {
+	if err := Mounter(t.cfg.Reaper).UnmountAll(ctx, t.rootfs()); err != nil {
 		return fmt.Errorf("failed rootfs umount: %w", err)
 	}
 	return nil

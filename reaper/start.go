@@ -35,6 +35,11 @@ type Command struct {
 	Pdeathsig syscall.Signal
 	Setpgid   bool // lead a process group of its own
 	Setsid    bool // lead a session of its own
+
+	// Cloneflags and the maps are for a child in new namespaces, as syscall.SysProcAttr has them.
+	Cloneflags  uintptr
+	UidMappings []syscall.SysProcIDMap
+	GidMappings []syscall.SysProcIDMap
 }
 
 // launch is what one fork needs, in one allocation.
@@ -79,6 +84,7 @@ func (r *Reaper) Start(c Command) (*Process, error) {
 func (l *launch) prepare(c Command) error {
 	l.sys = syscall.SysProcAttr{
 		Pdeathsig: c.Pdeathsig, Setpgid: c.Setpgid, Setsid: c.Setsid, PidFD: &l.pidfd,
+		Cloneflags: c.Cloneflags, UidMappings: c.UidMappings, GidMappings: c.GidMappings,
 	}
 	l.attr = syscall.ProcAttr{Dir: c.Dir, Env: c.Env, Files: l.files[:], Sys: &l.sys}
 	if len(c.Files) > stdFiles {

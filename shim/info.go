@@ -73,24 +73,24 @@ func printVersion(w io.Writer, program string) error {
 	return nil
 }
 
-// buildVersion returns what the Go toolchain recorded of the source: a module version and a commit.
-func buildVersion() (version, revision string) {
-	version, revision = "unknown", "unknown"
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return version, revision
-	}
-	if info.Main.Version != "" {
-		version = info.Main.Version
-	}
-	dirty := ""
-	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			revision = s.Value
-		case s.Key == "vcs.modified" && s.Value == "true":
-			dirty = ".m"
+// version is what `make build` links in: the output of git describe.
+var version string
+
+// buildVersion returns the linked version, or what the Go toolchain recorded of the source: a module version and a commit.
+func buildVersion() (v, revision string) {
+	v, revision = "unknown", "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		if info.Main.Version != "" {
+			v = info.Main.Version
+		}
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = s.Value
+			}
 		}
 	}
-	return version, revision + dirty
+	if version != "" {
+		v = version
+	}
+	return v, revision
 }

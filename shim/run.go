@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wisp-shim/wisp/bundle"
+	"github.com/wisp-shim/wisp/internal/mount"
 )
 
 // RuntimeName is the name under which containerd finds this shim, and the prefix of its errors.
@@ -75,6 +76,10 @@ func Run(ctx context.Context, args []string, env Environment) int {
 }
 
 func run(ctx context.Context, args []string, env Environment, server serverFunc) int {
+	if len(args) == 2 && args[1] == mount.HoldArg {
+		mount.Hold(env.Stdin)
+		return exitOK
+	}
 	cl, err := parseFlags(args, env.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return exitOK

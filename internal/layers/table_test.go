@@ -111,7 +111,8 @@ func belowTheWire() []ban {
 // variables are the package variables that something changes, and what: "directory.name".
 func variables() map[string]string {
 	return map[string]string{
-		"shim.version":  "the linker sets it: `make build`",
-		"shim.revision": "the linker sets it: `make build`",
+		"shim.version":        "the linker sets it: `make build`",
+		"cmd/shimctl.version": "the linker sets it: `make build`",
+		"shim.revision":       "the linker sets it: `make build`",
 	}
 }
