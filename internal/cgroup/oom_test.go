@@ -93,9 +93,12 @@ func TestOOMBelowTheContainersCgroupCounts(t *testing.T) {
 
 func TestTheWatchEndsWithItsCgroup(t *testing.T) {
 	name := makeV1(t)
-	only := spawnV1(t, "read never; exit 0", name)
+	only := spawnV1(t, "exec sleep 1000", name)
 	c := load(t, host(), only.pid(), false)
 	heard := listen(t, c)
+	if err := c.Kill(); err != nil {
+		t.Fatal(err)
+	}
 	only.wait()
 	removeDir(t, c.at(memory))
 	<-heard.ended

@@ -93,7 +93,10 @@ func TestPidsOfAThreadedCgroup(t *testing.T) {
 
 func TestACgroupThatIsGoneHasNoProcessesAndNothingElse(t *testing.T) {
 	each(t, func(t *testing.T, start func(string) (*Cgroup, *child)) {
-		c, only := start("exit 0")
+		c, only := start("exec sleep 1000")
+		if err := c.Kill(); err != nil {
+			t.Fatal(err)
+		}
 		only.wait()
 		for _, dir := range c.dirs {
 			if dir != "" {
