@@ -2,12 +2,12 @@ package main
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
 	"github.com/wisp-shim/wisp/internal/launch"
 	"github.com/wisp-shim/wisp/protos"
-	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -40,29 +40,31 @@ func eventLine(envelope *protos.Envelope) string {
 	if err != nil {
 		return strings.Join(append(words, err.Error()), " ")
 	}
-	return strings.Join(append(words, fieldWords("", message.ProtoReflect())...), " ")
+	return strings.Join(append(words, fieldWords("", message)...), " ")
 }
 
-// fieldWords gives the set fields of a message as name=value, those of a message within as outer.name=value.
-func fieldWords(prefix string, m protoreflect.Message) []string {
+// fieldWords gives the set fields of a message, named as in its .proto file, as name=value, and those of a message within as outer.name=value.
+func fieldWords(prefix string, message any) []string {
 	var words []string
-	fields := m.Descriptor().Fields()
-	for i := range fields.Len() {
-		field := fields.Get(i)
-		if !m.Has(field) {
+	m := reflect.Indirect(reflect.ValueOf(message))
+	for i := range m.NumField() {
+		field := m.Field(i)
+		tag, _, _ := strings.Cut(m.Type().Field(i).Tag.Get("json"), ",")
+		if tag == "" || field.IsZero() {
 			continue
 		}
-		name, value := prefix+string(field.Name()), m.Get(field)
-		switch {
-		case field.IsList():
-			words = append(words, fmt.Sprintf("%s=[%d]", name, value.List().Len()))
-		case field.Message() == nil:
-			words = append(words, fmt.Sprintf("%s=%v", name, value.Interface()))
+		name := prefix + tag
+		switch v := field.Interface().(type) {
+		case *timestamppb.Timestamp:
+			words = append(words, name+"="+v.AsTime().Format(time.RFC3339Nano))
 		default:
-			if at, ok := value.Message().Interface().(*timestamppb.Timestamp); ok {
-				words = append(words, name+"="+at.AsTime().Format(time.RFC3339Nano))
-			} else {
-				words = append(words, fieldWords(name+".", value.Message())...)
+			switch field.Kind() {
+			case reflect.Slice:
+				words = append(words, fmt.Sprintf("%s=[%d]", name, field.Len()))
+			case reflect.Pointer:
+				words = append(words, fieldWords(name+".", v)...)
+			default:
+				words = append(words, fmt.Sprintf("%s=%v", name, v))
 			}
 		}
 	}

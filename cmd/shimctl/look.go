@@ -72,7 +72,7 @@ func (p *program) state(args []string) (int, error) {
 	if err != nil {
 		return 0, callError("ask for state", err)
 	}
-	for _, word := range fieldWords("", state.ProtoReflect()) {
+	for _, word := range fieldWords("", state) {
 		if at := state.GetExitedAt(); strings.HasPrefix(word, "exited_at=") && at.AsTime().Before(time.Unix(1, 0)) {
 			continue // Go's zero time: it has not ended
 		}
