@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/containerd/ttrpc"
@@ -25,13 +26,22 @@ type guard struct {
 // intercept is a ttrpc.UnaryServerInterceptor.
 func (g *guard) intercept(ctx context.Context, unmarshal ttrpc.Unmarshaler, info *ttrpc.UnaryServerInfo, method ttrpc.Method) (reply any, err error) {
 	begun := time.Now()
-	g.quiet.stir()
+	waits := strings.HasSuffix(info.FullMethod, "/Wait")
+	if waits {
+		g.quiet.stir()
+	} else {
+		g.quiet.begin()
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			reply, err = nil, g.survive(info.FullMethod, p)
 		}
 		g.counters.Observe(info.FullMethod, time.Since(begun), err)
-		g.quiet.stir()
+		if waits {
+			g.quiet.stir()
+		} else {
+			g.quiet.end()
+		}
 	}()
 	reply, err = method(ctx, unmarshal)
 	if err != nil {
