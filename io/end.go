@@ -1,160 +1,113 @@
 package stdio
 
 import (
+	"errors"
 	"fmt"
 	"os"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// end is a descriptor that we read or write without blocking. It waits on the Go runtime's poller, so that no thread is spent on it; for as long as a stream
-// consists of many small writes it is taken off the poller, which would be woken by each of them.
+// end is one end of a pipe, a FIFO or a terminal, non-blocking and under the runtime's poller.
+//
+// Whoever uses fd directly must know that the end is not closed meanwhile. The streams keep to this: an end is closed by the goroutine that uses
+// it, at its own end, or by Close when there is no such goroutine.
 type end struct {
-	name    string
-	stopped atomic.Bool
-
-	mu sync.Mutex
-	// mu guards, against stop:
-	fd   int      // owned
-	file *os.File // owns fd; nil while off the poller
-	conn syscall.RawConn
+	fd   int
+	file *os.File
+	raw  syscall.RawConn
 }
 
-// past is a deadline that ends every wait.
-var past = time.Unix(1, 0)
-
-// newEnd takes ownership of fd, which is non-blocking, and puts it on the poller.
+// newEnd takes ownership of fd, also when it fails.
 func newEnd(fd int, name string) (*end, error) {
-	e := &end{name: name, fd: fd}
-	if err := e.attach(); err != nil {
-		e.close()
-		return nil, err
+	if err := unix.SetNonblock(fd, true); err != nil {
+		_ = unix.Close(fd) // its error adds nothing
+		return nil, fmt.Errorf("set %s non-blocking: %w", name, err)
 	}
-	return e, nil
-}
-
-// attach puts the descriptor on the poller.
-func (e *end) attach() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.file != nil {
-		return nil
+	file := os.NewFile(uintptr(fd), name)
+	raw, err := file.SyscallConn()
+	if err == nil {
+		err = file.SetDeadline(time.Time{}) // fails unless the poller has taken it
 	}
-	e.file = os.NewFile(uintptr(e.fd), e.name)
-	conn, err := e.file.SyscallConn()
 	if err != nil {
-		return fmt.Errorf("watch %s: %w", e.name, err)
+		file.Close()
+		return nil, fmt.Errorf("watch %s: %w", name, err)
 	}
-	e.conn = conn
-	if e.stopped.Load() {
-		_ = e.file.SetDeadline(past)
-	}
-	return nil
+	return &end{fd: fd, file: file, raw: raw}, nil
 }
 
-// detach takes the descriptor off the poller. It stays open under another number.
-func (e *end) detach() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.file == nil {
-		return nil
-	}
-	fd, err := unix.FcntlInt(uintptr(e.fd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("duplicate %s: %w", e.name, err)
-	}
-	_ = e.file.Close() // fd keeps the pipe open
-	e.fd, e.file, e.conn = fd, nil, nil
-	return nil
+// interrupt makes every wait on the end return, now and in future, until a deadline is set anew.
+func (e *end) interrupt() {
+	_ = e.file.SetDeadline(time.Unix(1, 0)) // closed already: then nobody waits
 }
 
-// readable calls f, and again each time the descriptor may have become readable, until f returns true. It fails when the end is stopped.
-func (e *end) readable(f func() bool) error {
-	if err := e.attach(); err != nil {
-		return err
-	}
-	return e.conn.Read(func(uintptr) bool { return f() })
-}
-
-// writable is readable's counterpart.
-func (e *end) writable(f func() bool) error {
-	if err := e.attach(); err != nil {
-		return err
-	}
-	return e.conn.Write(func(uintptr) bool { return f() })
-}
-
-// stop ends whatever waits for the descriptor, now and later.
-func (e *end) stop() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.stopped.Store(true)
-	if e.file != nil {
-		_ = e.file.SetDeadline(past)
-	}
-}
-
-// close gives the descriptor back. Only the goroutine that uses the end, or nobody, may be using it.
 func (e *end) close() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	switch {
-	case e.file != nil:
-		_ = e.file.Close()
-	case e.fd >= 0:
-		_ = unix.Close(e.fd)
-	}
-	e.file, e.fd = nil, -1
+	_ = e.file.Close() // pipes and terminals have nothing to flush
 }
 
-// buffered is how many bytes wait in a pipe to be read.
-func (e *end) buffered() int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.fd < 0 {
-		return 0
+// newPipe makes a pipe, close-on-exec and blocking at both ends.
+func newPipe() (r, w int, err error) {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return -1, -1, fmt.Errorf("create pipe: %w", err)
 	}
-	n, err := unix.IoctlGetInt(e.fd, unix.TIOCINQ)
+	return p[0], p[1], nil
+}
+
+// openFD opens a path close-on-exec, without blocking and without ever becoming a terminal's session.
+func openFD(path string, flags int) (int, error) {
+	for {
+		fd, err := unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return -1, &os.PathError{Op: "open", Path: path, Err: err}
+		}
+		return fd, nil
+	}
+}
+
+// isFIFO reports whether an open descriptor is a FIFO's or a pipe's.
+func isFIFO(fd int) (bool, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return false, fmt.Errorf("stat: %w", err)
+	}
+	return st.Mode&unix.S_IFMT == unix.S_IFIFO, nil
+}
+
+// buffered is the number of bytes that wait to be read.
+func buffered(fd int) int {
+	n, err := unix.IoctlGetInt(fd, unix.TIOCINQ) // FIONREAD by another name
 	if err != nil {
 		return 0
 	}
 	return n
 }
 
-// canTake tells whether a pipe has room.
-func (e *end) canTake() bool {
-	fds := []unix.PollFd{{Fd: int32(e.fd), Events: unix.POLLOUT}}
-	n, err := unix.Poll(fds, 0)
-	return err == nil && n > 0 && fds[0].Revents&(unix.POLLOUT|unix.POLLERR) != 0
-}
-
-// grow enlarges a pipe for a heavy stream. A refusal, past pipe-user-pages-soft, is lived with (fcntl(2), F_SETPIPE_SZ).
-func (e *end) grow() {
-	for _, size := range []int{heavyPipe, heavyPipe / 4} {
-		if _, err := unix.FcntlInt(uintptr(e.fd), unix.F_SETPIPE_SZ, size); err == nil {
-			return
+// events polls fd once, without waiting.
+func events(fd int, want int16) int16 {
+	p := [1]unix.PollFd{{Fd: int32(fd), Events: want}}
+	for {
+		_, err := unix.Poll(p[:], 0)
+		if !errors.Is(err, unix.EINTR) {
+			return p[0].Revents
 		}
 	}
 }
 
-// interrupt ends a wait for the descriptor once; resume lets it wait again.
-func (e *end) interrupt() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.file != nil {
-		_ = e.file.SetReadDeadline(past)
+// setPipeSize returns the size that the pipe has afterwards. The kernel refuses to go past a user's limit, and to make a pipe smaller than what
+// is in it: both are lived with.
+func setPipeSize(fd, size int) int {
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, size); err == nil {
+		return size
 	}
-}
-
-func (e *end) resume() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.stopped.Load() || e.file == nil {
-		return os.ErrClosed
+	n, err := unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0)
+	if err != nil {
+		return pipeSmall
 	}
-	return e.file.SetReadDeadline(time.Time{})
+	return n
 }

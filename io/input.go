@@ -1,100 +1,186 @@
 package stdio
 
 import (
-	"fmt"
-	"io/fs"
+	"errors"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
 
-// input is stdin: the manager's FIFO and where it goes, a pipe to the process or its terminal. The shim holds a writing end of the FIFO, so that a manager that
-// detaches does not end the stream; only CloseStdin lets go of it.
+// pieces are the buffers of inputs that are copied.
+var pieces = sync.Pool{New: func() any { return new([inputSize]byte) }}
+
+// input is the stream from the manager to the process.
 type input struct {
-	relay relay
-	term  *terminal // in place of relay.dst
+	src     *source  // what is read, unless it is file
+	fifo    bool     // src is a FIFO, not a device
+	file    *os.File // a regular file, or a device that cannot be waited for
+	dst     *end     // the pipe's write end, owned; or the terminal, borrowed
+	console *console // set if dst is a terminal
+	closing *atomic.Bool
+	last    byte // that went to a terminal
 
-	mu sync.Mutex
-	// mu guards:
-	hold int // the writing end that is held; -1 once closed
+	// mu guards keep.
+	mu   sync.Mutex
+	keep int // the FIFO's write end, held so that a client that leaves is no end of file; -1 once CloseStdin was called
 }
 
-// openInput makes descriptor 0 of the process.
-func (s *Streams) openInput() error {
-	if s.cfg.Stdin == "" {
-		null, err := s.devNull()
-		s.files[0] = null
-		return err
-	}
-	in, err := openInputFIFO(s.cfg.Stdin)
-	if err != nil {
-		return err
-	}
-	s.input = in
-	their, our, err := s.pipe(0)
-	if err != nil {
-		return err
-	}
-	s.files[0] = their
-	in.relay.dst, err = newEnd(our, streamNames[0])
-	return err
-}
-
-func openInputFIFO(path string) (*input, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("open stdin: %w", err)
-	}
-	if info.Mode()&fs.ModeNamedPipe == 0 {
-		return nil, fmt.Errorf("stdin %s is not a FIFO: %w", path, ErrInvalid)
-	}
-	read, write, err := openBoth(path)
+// openInput opens both ends of a FIFO, the read end first, so that neither open waits; or another file for reading.
+func openInput(path string, closing *atomic.Bool) (*input, error) {
+	in := &input{keep: -1, closing: closing}
+	fd, err := openFD(path, unix.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
-	src, err := newEnd(read, path)
-	if err != nil {
-		_ = unix.Close(write)
+	if in.fifo, err = isFIFO(fd); err != nil {
+		_ = unix.Close(fd) // nothing to flush
 		return nil, err
 	}
-	in := &input{hold: write}
-	in.relay.src = src
+	if !in.fifo {
+		return in, in.openOther(fd, path)
+	}
+	if in.keep, err = openFD(path, unix.O_WRONLY); err != nil {
+		_ = unix.Close(fd) // nothing to flush
+		return nil, err
+	}
+	e, err := newEnd(fd, path)
+	if err != nil {
+		in.closeKeep()
+		return nil, err
+	}
+	in.src = newSource(e, "stdin")
 	return in, nil
 }
 
-// run moves the stream until its end, or until the process has closed its side; then whoever still writes is told by EPIPE.
-func (in *input) run() {
-	defer in.relay.src.close()
-	defer in.close()
-	if in.term != nil {
-		in.term.feed(in.relay.src)
-		return
-	}
-	defer in.relay.dst.close()
-	_ = in.relay.run() // EPIPE is the process's way to say that it reads no more
-}
-
-// close lets go of the writing end: what is in the FIFO is still handed on, and then the stream ends.
-func (in *input) close() {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if in.hold >= 0 {
-		_ = unix.Close(in.hold)
-		in.hold = -1
-	}
-}
-
-func (in *input) stop(running bool) {
-	in.relay.src.stop()
-	if in.relay.dst != nil {
-		in.relay.dst.stop()
-	}
-	in.close()
-	if !running {
-		in.relay.src.close()
-		if in.relay.dst != nil {
-			in.relay.dst.close()
+// openOther takes ownership of fd. Files and many devices are always ready, and the poller does not take them.
+func (in *input) openOther(fd int, path string) error {
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil {
+		var e *end
+		if e, err = newEnd(dup, path); err == nil {
+			_ = unix.Close(fd) // dup is used
+			in.src = newSource(e, "stdin")
+			return nil
 		}
 	}
+	in.file = os.NewFile(uintptr(fd), path)
+	return unix.SetNonblock(fd, false)
+}
+
+// closeKeep lets the end of file come when the last client has left and all is moved.
+func (in *input) closeKeep() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.keep >= 0 {
+		_ = unix.Close(in.keep) // nothing to flush
+		in.keep = -1
+	}
+}
+
+// interrupt ends every wait of run, but for the read of a file, which does not wait long, and the writes to a terminal, which is its owner's to
+// interrupt.
+func (in *input) interrupt() {
+	if in.src != nil {
+		in.src.interrupt()
+	}
+	if in.dst != nil {
+		in.dst.interrupt()
+	}
+}
+
+// run moves bytes until the end of file, until the process has closed its end, or until Close interrupts. Errors are not kept: a process that
+// reads no more is no failure.
+func (in *input) run() {
+	switch {
+	case in.console != nil:
+		if in.copy() == nil {
+			in.endTerminal()
+		}
+	case in.fifo:
+		_ = newMover(in.src, in.dst, in.closing).run()
+	default:
+		_ = in.copy()
+	}
+	in.close()
+}
+
+// close closes what the stream owns. Clients that still write get EPIPE.
+func (in *input) close() {
+	in.closeKeep()
+	if in.src != nil {
+		in.src.close()
+	}
+	if in.file != nil {
+		in.file.Close()
+	}
+	if in.dst != nil && in.console == nil {
+		in.dst.close()
+	}
+}
+
+// copy is for terminals and files.
+func (in *input) copy() error {
+	var buf *[inputSize]byte
+	var n int
+	var end error
+	read := func(fd uintptr) bool {
+		if buf == nil {
+			buf, _ = pieces.Get().(*[inputSize]byte)
+		}
+		for {
+			n, end = unix.Read(int(fd), buf[:])
+			if !errors.Is(end, unix.EINTR) {
+				break
+			}
+		}
+		if !errors.Is(end, unix.EAGAIN) {
+			return true
+		}
+		pieces.Put(buf)
+		buf, n = nil, 0
+		return false
+	}
+	for {
+		if err := in.read(read); err != nil {
+			return err
+		}
+		if n <= 0 || end != nil {
+			pieces.Put(buf)
+			return end
+		}
+		_, err := in.dst.file.Write(buf[:n])
+		in.last = buf[n-1]
+		pieces.Put(buf)
+		buf = nil
+		if err != nil && !(in.console != nil && errors.Is(err, unix.EIO)) { // EIO: nobody has the terminal open now, but may again
+			return err
+		}
+		if in.closing.Load() {
+			return errInterrupted
+		}
+	}
+}
+
+func (in *input) read(step func(uintptr) bool) error {
+	if in.src != nil {
+		return in.src.end.raw.Read(step)
+	}
+	step(in.file.Fd())
+	return nil
+}
+
+// endTerminal tells the process that no more input comes. A terminal has no end of file but the character for it, which means that only while it
+// gathers lines; on a line that has begun it only hands on the line, and counts when it comes again. Output goes on.
+func (in *input) endTerminal() {
+	eof, ok := in.console.eof()
+	if !ok {
+		return
+	}
+	end := []byte{eof}
+	if in.last != 0 && in.last != '\n' && in.last != '\r' && in.last != eof {
+		end = append(end, eof)
+	}
+	_, _ = in.dst.file.Write(end) // the process may have closed it
 }

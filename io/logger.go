@@ -4,207 +4,167 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// The URI schemes of a logging binary. With the second it has to say that it is ready.
-const (
-	binaryScheme   = "binary://"
-	binaryV2Scheme = "binary-v2://"
-)
-
-func isLogger(target string) bool {
-	return strings.HasPrefix(target, binaryScheme) || strings.HasPrefix(target, binaryV2Scheme)
-}
-
-// errNotReady has the words that containerd's shim uses.
-var errNotReady = errors.New("logging binary did not call ready (it may have crashed or exited prematurely)")
-
-// logger is a logging binary: a process that reads stdout as descriptor 3 and stderr as 4, and writes or closes 5 when it is ready.
+// logger is a logging binary. It reads the streams itself: the process gets the write ends of its pipes.
 type logger struct {
 	child Child
 }
 
-// openLoggerPipes starts the logging binary and gives the process its pipes to write to. Once the process has them the shim holds none: the logger sees the end
-// of the stream by itself.
-func (s *Streams) openLoggerPipes(ctx context.Context) error {
-	var ours [2]*os.File
-	defer func() {
-		for _, f := range ours {
-			if f != nil {
-				_ = f.Close() // the logger has its own
-			}
-		}
-	}()
-	for i := range ours {
-		r, w, err := os.Pipe()
-		if err != nil {
-			return fmt.Errorf("make pipe to logging binary: %w", err)
-		}
-		ours[i], s.files[i+1] = r, w
-		if err := w.Chown(s.cfg.UID, s.cfg.GID); err != nil {
-			return fmt.Errorf("prepare pipe to logging binary: %w", err)
-		}
-	}
-	return s.startLogger(ctx, ours[0], ours[1])
+// loggerPipes are both streams' pipes to a logging binary.
+type loggerPipes struct {
+	out, err [2]int // read and write end, -1 where closed
 }
 
-// openLoggerSink starts the logging binary for a terminal, whose output is copied to it. It has no stderr.
-func (s *Streams) openLoggerSink() (*sink, error) {
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("make pipe to logging binary: %w", err)
-	}
-	theirs := os.NewFile(uintptr(fds[0]), "pipe")
-	defer theirs.Close()
-	err := unix.SetNonblock(fds[1], true)
-	var e *end
-	if err == nil {
-		e, err = newEnd(fds[1], "logging binary")
-	}
-	if err != nil {
-		_ = unix.Close(fds[1])
-		return nil, fmt.Errorf("prepare pipe to logging binary: %w", err)
-	}
-	if err := s.startLogger(context.Background(), theirs, nil); err != nil {
-		e.close()
+func newLoggerPipes() (*loggerPipes, error) {
+	p := &loggerPipes{out: [2]int{-1, -1}, err: [2]int{-1, -1}}
+	var err error
+	if p.out[0], p.out[1], err = newPipe(); err != nil {
 		return nil, err
 	}
-	return &sink{path: s.cfg.Stdout, write: e, read: -1}, nil
+	if p.err[0], p.err[1], err = newPipe(); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
 }
 
-func (s *Streams) startLogger(ctx context.Context, stdout, stderr *os.File) error {
-	path, args, err := parseLogger(s.cfg.Stdout)
-	if err != nil {
-		return err
-	}
-	if s.cfg.Spawn == nil {
-		return fmt.Errorf("start logging binary %s: no way to start it: %w", path, ErrInvalid)
-	}
-	ready, signal, err := os.Pipe()
-	if err != nil {
-		return fmt.Errorf("make pipe to logging binary: %w", err)
-	}
-	defer ready.Close()
-	child, err := s.cfg.Spawn(SpawnConfig{
-		Path: path, Args: args,
-		Env:   []string{"CONTAINER_ID=" + s.cfg.ID, "CONTAINER_NAMESPACE=" + s.cfg.Namespace},
-		Files: []*os.File{nil, nil, nil, stdout, stderr, signal},
-	})
-	_ = signal.Close() // the logger has its own
-	if err != nil {
-		return fmt.Errorf("start logging binary: %w", err)
-	}
-	s.logger = &logger{child: child}
-	return awaitReady(ctx, ready, strings.HasPrefix(s.cfg.Stdout, binaryV2Scheme))
+// take hands over a write end.
+func take(fd *int) int {
+	n := *fd
+	*fd = -1
+	return n
 }
 
-// awaitReady waits for the logger's byte. With the first scheme its closing of the descriptor will do, which its death does too.
-func awaitReady(ctx context.Context, ready *os.File, byteNeeded bool) error {
-	deadline := time.Now().Add(readyMax)
-	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
-		deadline = d
+func (p *loggerPipes) close() {
+	for _, fd := range []int{p.out[0], p.out[1], p.err[0], p.err[1]} {
+		if fd >= 0 {
+			_ = unix.Close(fd) // nothing to flush
+		}
 	}
-	if err := ready.SetReadDeadline(deadline); err != nil {
-		return fmt.Errorf("wait for logging binary: %w", err)
+}
+
+// startLogger starts a logging binary with the pipes' read ends as descriptors 3 and 4, which it then closes here, and waits until it is ready.
+// When that fails the binary has ended.
+func startLogger(ctx context.Context, cfg Config, t target, p *loggerPipes) (*logger, error) {
+	r, w, err := newPipe()
+	if err != nil {
+		return nil, err
 	}
-	_, err := ready.Read(make([]byte, 1))
+	ready, err := newEnd(r, "ready pipe")
+	if err != nil {
+		_ = unix.Close(w) // nothing to flush
+		return nil, err
+	}
+	defer ready.close()
+	files := []*os.File{
+		nil, nil, nil,
+		os.NewFile(uintptr(take(&p.out[0])), "stdout of logger"),
+		os.NewFile(uintptr(take(&p.err[0])), "stderr of logger"),
+		os.NewFile(uintptr(w), "ready"),
+	}
+	child, err := cfg.Spawn(loggerCommand(cfg, t, files))
+	for _, f := range files[3:] {
+		f.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("start logging binary %s: %w: %w", t.path, ErrLogger, err)
+	}
+	l := &logger{child: child}
+	if err := l.awaitReady(ctx, ready, t.scheme); err != nil {
+		return nil, errors.Join(fmt.Errorf("logging binary %s: %w: %w", t.path, ErrLogger, err), l.end(0))
+	}
+	return l, nil
+}
+
+// loggerCommand has the arguments in the URI's order, and an environment of two variables.
+func loggerCommand(cfg Config, t target, files []*os.File) SpawnConfig {
+	args := []string{t.path}
+	for _, q := range t.query {
+		args = append(args, q.key, q.value)
+	}
+	return SpawnConfig{
+		Path: t.path, Args: args, Files: files,
+		Env: []string{"CONTAINER_ID=" + cfg.ID, "CONTAINER_NAMESPACE=" + cfg.Namespace},
+	}
+}
+
+// awaitReady waits for a byte from the binary. Of the first protocol the end of file will do as well: it has closed the pipe, or has never heard of it.
+func (l *logger) awaitReady(ctx context.Context, ready *end, s scheme) error {
+	ctx, cancel := context.WithTimeout(ctx, loggerReadyMax)
+	defer cancel()
+	got := make(chan int, 1)
+	go ready.awaitByte(got)
+	n := -1
+	select {
+	case n = <-got:
+	case <-l.child.Done():
+		n = l.lastByte(ready, got)
+	case <-ctx.Done():
+		ready.interrupt()
+		n = <-got
+	}
 	switch {
-	case err == nil, errors.Is(err, io.EOF) && !byteNeeded:
+	case n == 1, n == 0 && s == schemeBinary:
 		return nil
-	case errors.Is(err, io.EOF):
-		return errNotReady
+	case n == 0:
+		return errors.New("it did not call ready (it may have crashed or exited prematurely)")
+	case ctx.Err() != nil:
+		return fmt.Errorf("it is not ready after %v: %w", loggerReadyMax, ctx.Err())
 	}
-	return fmt.Errorf("wait for logging binary: %w", err)
+	return errors.New("it ended before it was ready")
 }
 
-// parseLogger splits a URI into the binary and its arguments: key and value of each part of the query, in the URI's own order.
-func parseLogger(uri string) (path string, args []string, err error) {
-	_, rest, _ := strings.Cut(uri, "://")
-	path, query, _ := strings.Cut(rest, "?")
-	if path, err = unescape(path); err != nil {
-		return "", nil, err
+// lastByte looks once more when the binary has ended: it may have got ready and left.
+func (l *logger) lastByte(ready *end, got <-chan int) int {
+	ready.interrupt()
+	if n := <-got; n >= 0 {
+		return n
 	}
-	if !filepath.IsAbs(path) {
-		return "", nil, fmt.Errorf("logging binary %q is not an absolute path: %w", path, ErrInvalid)
+	var b [1]byte
+	n, err := unix.Read(ready.fd, b[:])
+	if err != nil {
+		return -1
 	}
-	args = []string{path}
-	seen := map[string]bool{}
-	for part := range strings.SplitSeq(query, "&") {
-		k, v, hasValue := strings.Cut(part, "=")
-		if k, err = unescape(strings.ReplaceAll(k, "+", " ")); err != nil {
-			return "", nil, err
-		}
-		if v, err = unescape(strings.ReplaceAll(v, "+", " ")); err != nil {
-			return "", nil, err
-		}
-		if k == "" || seen[k] {
-			continue // only the first value of a key counts
-		}
-		seen[k] = true
-		args = append(args, k)
-		if hasValue {
-			args = append(args, v)
-		}
-	}
-	return path, args, nil
+	return n
 }
 
-// unescape decodes %XX (RFC 3986, section 2.1).
-func unescape(s string) (string, error) {
-	if !strings.Contains(s, "%") {
-		return s, nil
+// awaitByte sends how many bytes came: 1, 0 at the end of file, -1 when it was interrupted.
+func (e *end) awaitByte(got chan<- int) {
+	var b [1]byte
+	n := -1
+	err := e.raw.Read(func(fd uintptr) bool {
+		var err error
+		n, err = unix.Read(int(fd), b[:])
+		return !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR)
+	})
+	if err != nil {
+		n = -1
 	}
-	out := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		if s[i] != '%' {
-			out = append(out, s[i])
-			continue
-		}
-		if i+2 >= len(s) {
-			return "", fmt.Errorf("decode %q: %w", s, ErrInvalid)
-		}
-		hi, lo := hexDigit(s[i+1]), hexDigit(s[i+2])
-		if hi < 0 || lo < 0 {
-			return "", fmt.Errorf("decode %q: %w", s, ErrInvalid)
-		}
-		out = append(out, byte(hi<<4|lo))
-		i += 2
-	}
-	return string(out), nil
+	got <- n
 }
 
-func hexDigit(c byte) int {
-	switch {
-	case '0' <= c && c <= '9':
-		return int(c - '0')
-	case 'a' <= c && c <= 'f':
-		return int(c-'a') + 10
-	case 'A' <= c && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
-}
-
-// end waits for the logger to have written its tail. The end of its streams has come by itself; then it is told, and then it is killed.
-func (l *logger) end() {
+// end waits for the binary to end by itself, which it does at the end of its files, then asks it to, then kills it.
+func (l *logger) end(patience time.Duration) error {
 	for _, sig := range []syscall.Signal{0, syscall.SIGTERM, syscall.SIGKILL} {
 		if sig != 0 {
-			_ = l.child.Signal(sig) // gone is fine
+			if err := l.child.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+				return fmt.Errorf("send signal %d to logging binary, pid %d: %w", int(sig), l.child.Pid(), err)
+			}
+			patience = loggerEndMax
 		}
-		timer := time.NewTimer(loggerEnd)
+		timer := time.NewTimer(patience)
 		select {
 		case <-l.child.Done():
 			timer.Stop()
-			return
+			return nil
 		case <-timer.C:
 		}
 	}
+	return fmt.Errorf("logging binary, pid %d, lives %v after SIGKILL", l.child.Pid(), loggerEndMax)
 }

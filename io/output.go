@@ -4,128 +4,179 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"os"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// output is stdout or stderr without a terminal: a pipe from the process and the sink it is moved to.
+// copies are the buffers of streams that are copied. A stream holds one only while there are bytes to move.
+var copies = sync.Pool{New: func() any { return new([copySize]byte) }}
+
+// output is one stream from the process to the manager: a pipe, or a terminal.
 type output struct {
-	name  string
-	relay relay
-	sink  *sink
-	ended chan struct{} // closed when every byte up to the pipe's end is in the sink, or none will be
+	name    string
+	src     *source
+	dst     *sink    // nil: the bytes are dropped
+	tty     *console // set if src is a terminal
+	closing *atomic.Bool
+	exited  *atomic.Bool // a terminal without a process ends when it is drained
+	release func(*sink, context.Context) error
+	mover   *mover // nil where bytes are copied
 
-	cancel  context.CancelFunc // ends the wait for a late reader
-	ctx     context.Context
-	dropped atomic.Uint64 // bytes that came after the sink had broken
-
-	mu sync.Mutex
-	// mu guards:
-	failure error // the sink's first error
+	copied   atomic.Uint64 // bytes handed on by copying
+	dropped  atomic.Uint64 // bytes that the sink refused
+	handed   chan struct{} // closed by run when all is in the sink that will ever be
+	err      error         // of the sink, the first; readable when handed is closed
+	closeErr error         // of closing the sink; readable when run has returned
 }
 
-// openOutput makes descriptor n of the process: a pipe to what target names, or /dev/null.
-func (s *Streams) openOutput(n int, target string) error {
-	if target == "" {
-		null, err := s.devNull()
-		s.files[n] = null
-		return err
+// begin makes the stream ready to run.
+func (o *output) begin() {
+	o.handed = make(chan struct{})
+	if o.tty == nil && o.dst != nil && o.dst.end != nil {
+		o.mover = newMover(o.src, o.dst.end, o.closing)
 	}
-	k, err := openSink(target)
-	if err != nil {
-		return err
-	}
-	their, our, err := s.pipe(1)
-	if err != nil {
-		k.close()
-		return err
-	}
-	s.files[n] = their
-	src, err := newEnd(our, streamNames[n])
-	if err != nil {
-		k.close()
-		return err
-	}
-	o := &output{name: streamNames[n], sink: k, ended: make(chan struct{})}
-	o.relay.src, o.relay.dst = src, k.write
-	o.ctx, o.cancel = context.WithCancel(context.Background())
-	s.outputs = append(s.outputs, o)
-	return nil
 }
 
-var streamNames = [3]string{"stdin", "stdout", "stderr"}
-
-// run moves the stream until its end. It ends with the last writer of the pipe, or with stop; after that it may wait for a late reader, until stop.
-func (o *output) run() {
-	var err error
-	if o.sink.file != nil {
-		err = o.copy()
-	} else {
-		err = o.relay.run()
-	}
-	if err != nil && !o.relay.src.stopped.Load() {
+// run moves bytes until the source has ended or Close interrupts, closes the source and releases the sink. ctx ends with Close.
+func (o *output) run(ctx context.Context) {
+	err := o.move()
+	if !errors.Is(err, errInterrupted) {
 		o.fail(err)
-		o.discard()
 	}
-	close(o.ended)
-	o.relay.src.close()
-	o.sink.finish(o.ctx)
+	if o.tty != nil {
+		o.tty.retire()
+	}
+	o.src.close()
+	close(o.handed)
+	if o.dst != nil {
+		o.closeErr = o.release(o.dst, ctx)
+	}
 }
 
-// copy is for a file, which splice does not append to (splice(2): EINVAL).
-func (o *output) copy() error {
-	for {
-		n, err := o.relay.src.copyOut(never, func(p []byte) error { _, err := o.sink.Write(p); return err })
-		o.relay.moved.Add(uint64(n))
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
+func (o *output) move() error {
+	if o.mover != nil {
+		err := o.mover.run()
+		if err == nil || errors.Is(err, errInterrupted) {
 			return err
 		}
+		// The sink is lost. The process must not be stopped by that: what it writes from now on is read and counted.
+		o.fail(err)
 	}
-}
-
-// discard keeps the process from blocking on a sink that is broken for good, such as a full disk.
-func (o *output) discard() {
-	for {
-		_, err := o.relay.src.copyOut(never, func(p []byte) error { o.dropped.Add(uint64(len(p))); return nil })
-		if err != nil {
-			return
-		}
-	}
+	return o.copy()
 }
 
 func (o *output) fail(err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.failure == nil {
-		o.failure = fmt.Errorf("write %s to %s: %w", o.name, o.sink.path, err)
+	if err != nil && o.err == nil {
+		o.err = fmt.Errorf("%s: %w", o.name, err)
 	}
 }
 
-// err is what became of the sink.
-func (o *output) err() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.failure == nil {
-		return nil
+// progress is the number of bytes that have left the source.
+func (o *output) progress() uint64 {
+	n := o.copied.Load() + o.dropped.Load()
+	if o.mover != nil {
+		n += o.mover.moved.Load()
 	}
-	return fmt.Errorf("%w (%d bytes dropped)", o.failure, o.dropped.Load())
+	return n
 }
 
-// stop ends the stream at once. If run was never started its descriptors are closed here.
-func (o *output) stop(running bool) error {
-	o.cancel()
-	o.relay.src.stop()
-	o.sink.stop()
-	if !running {
-		o.relay.src.close()
-		o.sink.close()
+// copy is for terminals, whose bytes come in pieces of 4 KiB at most, and for sinks that are not pipes. It gathers what is there before it writes on.
+func (o *output) copy() error {
+	if o.src.end == nil {
+		return nil // the source is lost, and the error known
 	}
-	return o.err()
+	r := &reader{output: o}
+	step := r.step // one closure for the stream's life
+	for {
+		err := o.src.end.raw.Read(step)
+		switch {
+		case o.closing.Load():
+			r.drop()
+			return errInterrupted
+		case errors.Is(err, os.ErrDeadlineExceeded): // the process has exited: look again
+			_ = o.src.end.file.SetReadDeadline(time.Time{}) // closed: the next wait says so
+			if o.closing.Load() {
+				o.src.end.interrupt()
+			}
+			continue
+		case err != nil:
+			return fmt.Errorf("wait for %s: %w", o.name, err)
+		}
+		if r.n > 0 {
+			o.write(r.buf[:r.n])
+		}
+		r.drop()
+		if r.end {
+			return r.err
+		}
+	}
 }
 
-// errHeld is what Drain says of a stream that did not end.
-var errHeld = errors.New("not all of it was handed on")
+// write hands bytes to the sink, or counts them as dropped. The first error is kept; a full disk may have room again at the next write.
+func (o *output) write(b []byte) {
+	if o.dst == nil {
+		o.copied.Add(uint64(len(b)))
+		return
+	}
+	if o.err != nil && !full(o.err) {
+		o.dropped.Add(uint64(len(b)))
+		return
+	}
+	n, err := o.dst.out.Write(b)
+	o.copied.Add(uint64(n))
+	if err != nil {
+		o.dropped.Add(uint64(len(b) - n))
+		if !o.closing.Load() {
+			o.fail(err)
+		}
+	}
+}
+
+// reader gathers what a source has.
+type reader struct {
+	*output
+	buf *[copySize]byte // nil while there is nothing
+	n   int
+	end bool
+	err error
+}
+
+func (r *reader) drop() {
+	if r.buf != nil {
+		copies.Put(r.buf)
+	}
+	r.buf, r.n = nil, 0
+}
+
+// step reads until the source is empty, and returns false if there was nothing.
+func (r *reader) step(uintptr) bool {
+	if r.buf == nil {
+		r.buf, _ = copies.Get().(*[copySize]byte)
+	}
+	for r.n < copySize {
+		n, err := unix.Read(r.src.end.fd, r.buf[r.n:])
+		switch {
+		case n > 0:
+			r.n += n
+			continue
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN):
+		case r.tty != nil && (err == nil || errors.Is(err, unix.EIO)):
+			// Nobody has the terminal open. While the process lives it may be opened again, and the poller tells of that.
+			r.end = r.n == 0 && r.exited.Load()
+		default:
+			r.end, r.err = true, err
+		}
+		break
+	}
+	if r.n == 0 && !r.end {
+		r.drop()
+		return false
+	}
+	return true
+}

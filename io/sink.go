@@ -4,137 +4,140 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"os"
 	"path/filepath"
-	"strings"
+	"syscall"
 
 	"github.com/containerd/fifo"
 	"golang.org/x/sys/unix"
 )
 
-// fileScheme is the URI scheme of a file to append to.
-const fileScheme = "file://"
-
-// sink is where an output goes: a FIFO, whose both ends are held so that a reader may leave and come back, or a file.
+// sink is where an output's bytes go. Streams that were given the same path share one; the last to release it closes it.
 type sink struct {
-	path  string
-	write *end     // a FIFO's end to write to, or a logger's pipe
-	read  int      // a FIFO's end to read from, held so that the other never meets EPIPE; -1 for none
-	file  *os.File // a file, in place of write
+	out  io.Writer // where copies are written
+	end  *end      // the FIFO's or pipe's write end, for splice; nil if it is neither
+	keep int       // the FIFO's read end, held so that its readers may come and go; -1 if there is none
+	file io.Closer // what else is to be closed
+
+	refs int // guarded by Streams.mu
 }
 
-// openSink opens what an output's path or URI names.
-func openSink(target string) (*sink, error) {
-	if path, ok := strings.CutPrefix(target, fileScheme); ok {
-		return openFileSink(path)
+// openSink opens what a target names. A logging binary's and a null one are not for it.
+func openSink(t target) (*sink, error) {
+	if t.scheme == schemeFile {
+		return openLog(t)
 	}
-	if i := strings.Index(target, "://"); i >= 0 {
-		return nil, fmt.Errorf("unknown STDIO scheme %q: %w", target[:i], ErrInvalid)
-	}
-	info, err := os.Stat(target)
+	fd, err := openFD(t.path, unix.O_RDONLY|unix.O_PATH)
 	if err != nil {
-		return nil, fmt.Errorf("open output: %w", err)
+		return nil, err
 	}
-	if info.Mode()&fs.ModeNamedPipe == 0 {
-		f, err := os.OpenFile(target, os.O_WRONLY|os.O_APPEND, 0)
+	is, err := isFIFO(fd)
+	_ = unix.Close(fd) // O_PATH
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", err, t.path)
+	}
+	if is {
+		return openFIFOSink(t.path)
+	}
+	f, err := os.OpenFile(t.path, os.O_WRONLY|os.O_APPEND|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &sink{out: f, file: f, keep: -1}, nil
+}
+
+// openLog opens a log file, and makes it and its directory when they are missing.
+func openLog(t target) (*sink, error) {
+	limit, err := parseLimit(t.query)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(t.path), 0o755); err != nil {
+		return nil, err
+	}
+	if limit.size > 0 {
+		r, err := openRotating(t.path, limit)
 		if err != nil {
-			return nil, fmt.Errorf("open output: %w", err)
+			return nil, err
 		}
-		return &sink{path: target, read: -1, file: f}, nil
+		return &sink{out: r, file: r, keep: -1}, nil
 	}
-	read, write, err := openBoth(target)
+	f, err := os.OpenFile(t.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err
 	}
-	e, err := newEnd(write, target)
+	return &sink{out: f, file: f, keep: -1}, nil
+}
+
+// openFIFOSink opens both ends, the read end first: so neither open waits for anybody.
+func openFIFOSink(path string) (*sink, error) {
+	keep, err := openFD(path, unix.O_RDONLY)
 	if err != nil {
-		_ = unix.Close(read)
 		return nil, err
 	}
-	return &sink{path: target, read: read, write: e}, nil
-}
-
-// openBoth opens a FIFO's two ends without waiting for anybody: the reading one first, which makes the writing one succeed (fifo(7)).
-func openBoth(path string) (read, write int, err error) {
-	const flags = unix.O_NONBLOCK | unix.O_CLOEXEC
-	if read, err = unix.Open(path, unix.O_RDONLY|flags, 0); err != nil {
-		return -1, -1, &fs.PathError{Op: "open", Path: path, Err: err}
-	}
-	if write, err = unix.Open(path, unix.O_WRONLY|flags, 0); err != nil {
-		_ = unix.Close(read)
-		return -1, -1, &fs.PathError{Op: "open", Path: path, Err: err}
-	}
-	return read, write, nil
-}
-
-func openFileSink(path string) (*sink, error) {
-	if !filepath.IsAbs(path) {
-		return nil, fmt.Errorf("log file %q is not an absolute path: %w", path, ErrInvalid)
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("make directory of log file: %w", err)
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+	fd, err := openFD(path, unix.O_WRONLY)
 	if err != nil {
-		return nil, fmt.Errorf("open log file: %w", err)
+		_ = unix.Close(keep) // nothing to flush
+		return nil, err
 	}
-	return &sink{path: path, read: -1, file: f}, nil
+	e, err := newEnd(fd, path)
+	if err != nil {
+		_ = unix.Close(keep) // nothing to flush
+		return nil, err
+	}
+	return &sink{out: e.file, end: e, keep: keep}, nil
 }
 
-// Write hands p on whole, waiting for a reader that is slow.
-func (k *sink) Write(p []byte) (int, error) {
-	if k.file != nil {
-		return k.file.Write(p)
+// newPipeSink takes ownership of a pipe's write end.
+func newPipeSink(fd int, name string) (*sink, error) {
+	e, err := newEnd(fd, name)
+	if err != nil {
+		return nil, err
 	}
-	return k.write.file.Write(p)
+	return &sink{out: e.file, end: e, keep: -1}, nil
 }
 
-// stop ends a wait for the reader.
-func (k *sink) stop() {
-	if k.write != nil {
-		k.write.stop()
-	}
-}
-
-// finish is called when all has been written: it closes the sink, so that a reader sees the end. If a FIFO has no reader at this moment, what is in it would be lost
-// with the last end: then the end is held for a reader that comes late, until ctx ends.
-func (k *sink) finish(ctx context.Context) {
-	defer k.close()
-	if k.read < 0 {
-		return
-	}
-	_ = unix.Close(k.read)
-	k.read = -1
-	if hasReader(k.write.fd) {
-		return
-	}
-	f, err := fifo.OpenFifo(ctx, k.path, unix.O_WRONLY, 0)
-	if err == nil {
-		_ = f.Close()
+// interrupt ends every wait for the sink. A file is not waited for.
+func (s *sink) interrupt() {
+	if s.end != nil {
+		s.end.interrupt()
 	}
 }
 
-// hasReader tells whether anybody has the FIFO, whose writing end fd is, open for reading (poll(2): POLLERR when the read end is closed).
-func hasReader(fd int) bool {
-	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
-	for {
-		_, err := unix.Poll(fds, 0)
-		if !errors.Is(err, unix.EINTR) {
-			return err == nil && fds[0].Revents&unix.POLLERR == 0
+// finish closes a sink whose streams have all ended. Where nobody has the FIFO open, it waits for a late reader, until ctx ends.
+func (s *sink) finish(ctx context.Context) error {
+	if s.keep >= 0 {
+		_ = unix.Close(s.keep) // nothing to flush
+		s.keep = -1
+		if ctx.Err() == nil && events(s.end.fd, 0)&unix.POLLERR != 0 {
+			s.awaitReader(ctx)
 		}
 	}
+	if s.end != nil {
+		s.end.close()
+	}
+	if s.file == nil {
+		return nil
+	}
+	if err := s.file.Close(); err != nil {
+		return fmt.Errorf("close log: %w", err)
+	}
+	return nil
 }
 
-func (k *sink) close() {
-	if k.read >= 0 {
-		_ = unix.Close(k.read)
-		k.read = -1
+// awaitReader returns when somebody has opened the FIFO to read, or ctx ends. The bytes live as long as our write end, and whoever opens the FIFO
+// meanwhile finds a writer: so a reader gets the bytes and the end of file, and none waits for ever for a writer. The open is made through the
+// descriptor, for the path may be gone.
+func (s *sink) awaitReader(ctx context.Context) {
+	f, err := fifo.OpenFifo(ctx, fmt.Sprintf("/proc/self/fd/%d", s.end.fd), syscall.O_WRONLY, 0)
+	if err != nil {
+		return // ctx has ended
 	}
-	if k.write != nil {
-		k.write.close()
-	}
-	if k.file != nil {
-		_ = k.file.Close() // each write has said what went wrong
-	}
+	_ = f.Close() // a second write end: nothing to flush
+}
+
+// full reports whether a write failed in a way that may pass.
+func full(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }

@@ -6,233 +6,252 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// Durations of this package.
-const (
-	consoleMax = 30 * time.Second // the runtime has sent the console by then, or never will
-	readyMax   = 10 * time.Second // a logging binary has opened its log by then
-	loggerEnd  = 5 * time.Second  // what a logging binary gets to write its tail, and again after SIGTERM
-	drainQuiet = time.Second      // how long a pipe must be held open by others, with nothing in it, before Drain stops waiting for its end
-	drainMax   = 5 * time.Second  // how long a sink that takes nothing is waited for: well below the 10 s after which clients give up
-	drainLook  = 100 * time.Millisecond
-	napTime    = 200 * time.Microsecond // between two looks at a stream of many small writes
-)
-
-// ErrInvalid marks a request that makes no sense: an unknown scheme, a terminal with a stderr.
-var ErrInvalid = errors.New("invalid stdio")
-
-// SpawnConfig is a logging binary to be started.
-type SpawnConfig struct {
-	Path      string
-	Args, Env []string   // Args with argv[0]
-	Files     []*os.File // descriptors 0 to n; nil is /dev/null; borrowed
-}
-
-// Child is a process that was started. *reaper.Process is one.
-type Child interface {
-	Pid() int
-	Done() <-chan struct{}
-	Signal(syscall.Signal) error
-}
-
-// Config says where a process's streams go.
-type Config struct {
-	ID, Namespace         string // what a logging binary is told
-	Stdin, Stdout, Stderr string // paths or URIs; empty for none
-	Terminal              bool
-	UID, GID              int    // owner of the pipes' ends that the process gets
-	Dir                   string // a directory for the console's socket
-	Spawn                 func(SpawnConfig) (Child, error)
-}
-
-// Streams are the standard streams of one process. Open makes them; Attach sets them going once the process is there; Close ends them, in any state.
+// Streams are the standard streams of one process. It owns every descriptor and goroutine that it makes; Close ends them all.
+// All methods may be called at any time and by several goroutines.
 type Streams struct {
-	cfg     Config
-	files   [3]*os.File // the process's ends; owned until Attach
-	null    *os.File
-	input   *input
-	outputs []*output
-	term    *terminal
-	logger  *logger
-	work    sync.WaitGroup // one for every goroutine
+	cfg      Config
+	in       *input
+	outs     []*output // made by Open; a terminal's has its source from Attach on
+	sinks    map[string]*sink
+	logger   *logger
+	socket   *consoleSocket
+	files    [3]*os.File // the process's ends; nil with a terminal, and after Attach
+	ctx      context.Context
+	cancel   context.CancelFunc
+	closing  atomic.Bool // set before Close interrupts
+	exited   atomic.Bool // set before exit is closed
+	exit     chan struct{}
+	exitOnce sync.Once
+	work     sync.WaitGroup // the streams' goroutines
+	end      sync.Once
+	endErr   error
 
-	mu sync.Mutex
-	// mu guards:
-	closed   bool
+	// mu guards the fields below, the sinks' counts, and files.
+	mu       sync.Mutex
+	console  *console
+	size     *size // asked for before there was a console
 	attached bool
+	closed   bool
 }
 
-// Open opens all that can fail before the runtime runs. It waits for nobody at the other end of a FIFO. A missing path is an error that wraps
-// fs.ErrNotExist. On failure nothing is left open.
-func Open(ctx context.Context, cfg Config) (*Streams, error) {
-	s := &Streams{cfg: cfg}
-	var err error
-	switch {
-	case cfg.Terminal && cfg.Stderr != "":
-		err = fmt.Errorf("a terminal has no stderr of its own, and %q was given: %w", cfg.Stderr, ErrInvalid)
-	case cfg.Terminal:
-		err = s.openTerminal(ctx)
-	default:
-		err = s.openPipes(ctx)
-	}
-	if err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	return s, nil
+type size struct{ width, height uint16 }
+
+// Files are the process's ends of its streams, for the runtime to hand on as descriptors 0, 1 and 2: borrowed until Attach or Close. With a terminal
+// they are nil.
+func (s *Streams) Files() [3]*os.File {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.files
 }
 
-// openPipes makes a pipe, or /dev/null, for each of the three streams.
-func (s *Streams) openPipes(ctx context.Context) error {
-	if err := s.openInput(); err != nil {
-		return err
-	}
-	if isLogger(s.cfg.Stdout) {
-		return s.openLoggerPipes(ctx)
-	}
-	for i, path := range []string{s.cfg.Stdout, s.cfg.Stderr} {
-		if err := s.openOutput(i+1, path); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// devNull is /dev/null, open for both: a process may be given it for reading or for writing.
-func (s *Streams) devNull() (*os.File, error) {
-	if s.null == nil {
-		f, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-		if err != nil {
-			return nil, fmt.Errorf("open null device: %w", err)
-		}
-		s.null = f
-	}
-	return s.null, nil
-}
-
-// pipe makes a pipe whose end named theirs is for the process: blocking, and its owner's. Ours is non-blocking.
-func (s *Streams) pipe(theirs int) (their *os.File, our int, err error) {
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		return nil, -1, fmt.Errorf("make pipe: %w", err)
-	}
-	their, our = os.NewFile(uintptr(fds[theirs]), "pipe"), fds[1-theirs]
-	err = unix.Fchown(fds[theirs], s.cfg.UID, s.cfg.GID)
-	if err == nil {
-		err = unix.SetNonblock(our, true)
-	}
-	if err != nil {
-		_ = their.Close()
-		_ = unix.Close(our)
-		return nil, -1, fmt.Errorf("prepare pipe for %d:%d: %w", s.cfg.UID, s.cfg.GID, err)
-	}
-	return their, our, nil
-}
-
-// Files are the process's standard streams, borrowed by the runtime; all nil with a terminal.
-func (s *Streams) Files() [3]*os.File { return s.files }
-
-// ConsoleSocket is where the runtime sends the terminal's master; empty without a terminal.
+// ConsoleSocket is the path of the socket to which the runtime sends the terminal; empty without one.
 func (s *Streams) ConsoleSocket() string {
-	if s.term == nil {
+	if s.socket == nil {
 		return ""
 	}
-	return s.term.socket.path
+	return s.socket.path
 }
 
-// Attach is called when the runtime has made the process: our copies of the process's ends are closed, the console is received, and bytes move.
+// Attach starts the streams. It is called once, when the runtime has made the process: it closes the process's ends here, and receives
+// its terminal. After a failed Attach there is only Close.
 func (s *Streams) Attach(ctx context.Context) error {
-	s.closeFiles()
-	if s.term != nil {
-		if err := s.term.receive(ctx); err != nil {
+	var master *end
+	if s.socket != nil {
+		both, cancel := context.WithCancel(ctx)
+		stop := context.AfterFunc(s.ctx, cancel)
+		var err error
+		master, err = s.socket.receive(both)
+		stop()
+		cancel()
+		if err != nil && s.ctx.Err() != nil {
+			err = ErrClosed
+		}
+		if err != nil {
 			return err
 		}
+		s.socket.close()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return fmt.Errorf("attach streams: %w", os.ErrClosed)
-	}
-	s.attached = true
-	for _, o := range s.outputs {
-		s.work.Go(o.run)
-	}
-	if s.term != nil {
-		s.work.Go(s.term.run)
-	}
-	if s.input != nil {
-		s.work.Go(s.input.run)
+	if err := s.attachLocked(master); err != nil {
+		if master != nil && s.console == nil {
+			master.close()
+		}
+		return err
 	}
 	return nil
 }
 
-func (s *Streams) closeFiles() {
+func (s *Streams) attachLocked(master *end) error {
+	switch {
+	case s.closed:
+		return ErrClosed
+	case s.attached:
+		return errors.New("streams are attached already")
+	}
+	s.closeFilesLocked()
+	if master != nil {
+		c, err := newConsole(master)
+		if err != nil {
+			return err
+		}
+		s.console = c
+		s.outs[0].tty, s.outs[0].src = c, newSource(master, "console")
+		if s.in != nil {
+			s.in.console, s.in.dst = c, master
+		}
+		if s.size != nil {
+			if err := c.resize(s.size.width, s.size.height); err != nil {
+				return err
+			}
+		}
+	}
+	s.attached = true
+	for _, o := range s.outs {
+		o.begin()
+		s.work.Go(func() { o.run(s.ctx) })
+	}
+	if s.in != nil {
+		s.work.Go(s.in.run)
+	}
+	return nil
+}
+
+func (s *Streams) closeFilesLocked() {
 	for i, f := range s.files {
-		if f != nil && f != s.null {
-			_ = f.Close() // the process has its own
+		if f != nil {
+			f.Close() // twice where streams share /dev/null, which does no harm
 		}
 		s.files[i] = nil
 	}
-	if s.null != nil {
-		_ = s.null.Close()
-		s.null = nil
-	}
 }
 
-// CloseStdin ends the process's standard input once what the manager wrote is handed on and no other writer is left. It sticks, at any time after Open.
+// CloseStdin ends the process's input when all that clients have written, and may still write, has been moved. It sticks at any time after
+// Open, and may be repeated. A terminal is not hung up: the process is sent the end-of-file character if it reads lines.
 func (s *Streams) CloseStdin() error {
-	if s.input != nil {
-		s.input.close()
+	if s.in != nil {
+		s.in.closeKeep()
 	}
 	return nil
 }
 
-// Resize sets the terminal's size; before the console is there it is remembered.
+// Resize sets the terminal's size in character cells; without a terminal it does nothing. Before Attach the size is remembered.
 func (s *Streams) Resize(width, height uint16) error {
-	if s.term == nil {
-		return nil
-	}
-	return s.term.resize(width, height)
-}
-
-// ProcessExited tells that the process is gone: a terminal with nobody left on it ends once it is drained.
-func (s *Streams) ProcessExited() {
-	if s.term != nil {
-		s.term.processExited()
-	}
-}
-
-// Close ends every stream at once and returns when nothing of it is left. Bytes that nobody took by then are lost: see Drain.
-func (s *Streams) Close() error {
 	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
+	defer s.mu.Unlock()
+	if s.socket == nil || s.closed {
 		return nil
 	}
+	if s.console == nil {
+		s.size = &size{width, height}
+		return nil
+	}
+	return s.console.resize(width, height)
+}
+
+// ProcessExited says that the process is gone: its terminal ends when it is drained, and Drain waits no longer for those who hold its
+// pipes than they have something to say.
+func (s *Streams) ProcessExited() {
+	s.exitOnce.Do(s.markExited)
+}
+
+func (s *Streams) markExited() {
+	s.exited.Store(true)
+	close(s.exit)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.console != nil && !s.closing.Load() {
+		_ = s.console.end.file.SetReadDeadline(time.Unix(1, 0)) // closed: nobody waits
+	}
+}
+
+// release is called by a stream that has ended; the last closes the sink.
+func (s *Streams) release(k *sink, ctx context.Context) error {
+	s.mu.Lock()
+	k.refs--
+	last := k.refs == 0
+	s.mu.Unlock()
+	if !last {
+		return nil
+	}
+	return k.finish(ctx)
+}
+
+// Close ends every stream and goroutine at once, and waits for them; a logging binary gets time to write what it has. It returns the first
+// error of each sink. It may be called in any state and again.
+func (s *Streams) Close() error {
+	s.end.Do(s.close)
+	return s.endErr
+}
+
+func (s *Streams) close() {
+	s.mu.Lock()
 	s.closed = true
 	attached := s.attached
+	s.closeFilesLocked()
+	s.closing.Store(true)
+	for _, o := range s.outs {
+		if attached {
+			o.src.interrupt()
+		}
+		if o.dst != nil {
+			o.dst.interrupt()
+		}
+	}
+	if s.in != nil {
+		s.in.interrupt()
+	}
 	s.mu.Unlock()
-	s.closeFiles()
-	var err error
-	for _, o := range s.outputs {
-		err = errors.Join(err, o.stop(attached))
-	}
-	if s.input != nil {
-		s.input.stop(attached)
-	}
-	if s.term != nil {
-		err = errors.Join(err, s.term.stop(attached))
+	s.cancel()
+	if !attached {
+		s.abandon()
 	}
 	s.work.Wait()
-	if s.term != nil {
-		s.term.release()
+	if s.socket != nil {
+		s.socket.close()
+	}
+	s.endErr = s.failures()
+}
+
+// abandon closes what goroutines would have closed, had they been started.
+func (s *Streams) abandon() {
+	for _, o := range s.outs {
+		if o.src != nil {
+			o.src.close()
+		}
+		if o.dst != nil {
+			o.closeErr = s.release(o.dst, s.ctx)
+		}
+	}
+	if s.in != nil {
+		s.in.close()
+	}
+}
+
+func (s *Streams) failures() error {
+	var errs []error
+	for _, o := range s.outs {
+		if o.err != nil {
+			errs = append(errs, fmt.Errorf("%w (%d bytes dropped)", o.err, o.dropped.Load()))
+		}
+		errs = append(errs, o.closeErr)
 	}
 	if s.logger != nil {
-		s.logger.end()
+		errs = append(errs, s.logger.end(loggerEndMax))
 	}
-	return err
+	return errors.Join(errs...)
+}
+
+// chown gives a pipe to the process's owner.
+func (s *Streams) chown(fd int) error {
+	if err := unix.Fchown(fd, s.cfg.UID, s.cfg.GID); err != nil {
+		return fmt.Errorf("change owner of pipe to %d:%d: %w", s.cfg.UID, s.cfg.GID, err)
+	}
+	return nil
 }

@@ -24,6 +24,7 @@ func Create(ctx context.Context, cfg Config) (*Task, error) {
 		return nil, fmt.Errorf("%w: %w", err, ErrInvalid)
 	}
 	t := &Task{id: cfg.ID, cfg: cfg, shared: spec.SharedPID, execs: map[string]*process{}}
+	t.namesScore = namesOOMScore(cfg.Bundle)
 	t.init = newProcess(t, "", cfg.Stdio, Creating)
 	if err := t.create(ctx); err != nil {
 		return nil, err
@@ -133,7 +134,11 @@ func (t *Task) runtimeCreate(ctx context.Context, streams *stdio.Streams) (*reap
 	if err != nil {
 		return nil, err
 	}
-	return claim(watch, pidFile)
+	child, err := claim(watch, pidFile)
+	if err == nil {
+		t.ownOOMScore(child)
+	}
+	return child, err
 }
 
 // claim takes the process whose pid the runtime wrote to pidFile. It may have died by now: the watch, open since before the runtime ran, has

@@ -63,6 +63,9 @@ func (t *Task) removeContainer(ctx context.Context) error {
 	}
 	for _, p := range t.processes() {
 		p.closeStreams()
+		if p.id != "" {
+			_ = os.Remove(p.pidFile()) // of an exec that nobody deleted
+		}
 	}
 	return t.unmountRootfs(ctx)
 }
@@ -124,7 +127,7 @@ func (p *process) closeStreams() {
 func (p *process) removeExec(ctx context.Context) error {
 	p.task.drain(ctx, p)
 	p.closeStreams()
-	if err := os.Remove(p.file(".pid")); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := os.Remove(p.pidFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("delete exec %s: %w", p.id, err)
 	}
 	return nil

@@ -94,7 +94,7 @@ func (p *process) runtimeExec(ctx context.Context, streams *stdio.Streams) (*rea
 	if err != nil {
 		return nil, err
 	}
-	specFile, pidFile, logFile := p.file(".process.json"), p.file(".pid"), p.file(".log.json")
+	specFile, pidFile, logFile := p.file(".process.json"), p.pidFile(), p.file(".log.json")
 	if err := os.WriteFile(specFile, spec, 0o600); err != nil {
 		return nil, fmt.Errorf("write process spec: %w", err)
 	}
@@ -109,7 +109,20 @@ func (p *process) runtimeExec(ctx context.Context, streams *stdio.Streams) (*rea
 		os.Remove(pidFile)
 		return nil, err
 	}
-	return claim(watch, pidFile)
+	child, err := claim(watch, pidFile)
+	if err == nil {
+		t.ownOOMScore(child)
+	}
+	return child, err
+}
+
+// pidFile is where the runtime writes the exec's pid. One named "init" may not have init.pid, which is the container's and is read by `delete`; no
+// identifier has two dots in a row, so that the name it gets is nobody else's.
+func (p *process) pidFile() string {
+	if p.file(".pid") == filepath.Join(string(p.task.cfg.Bundle), bundle.InitPidFile) {
+		return p.file("..pid")
+	}
+	return p.file(".pid")
 }
 
 // file is a file of this exec in the bundle. Exec ids are valid identifiers, so no two execs share one.

@@ -46,6 +46,8 @@ type Task struct {
 	shared bool // init has no pid namespace of its own: what it leaves must be killed
 	cgroup *cgroup.Cgroup
 
+	namesScore bool // the spec names an OOM score: the runtime sets it
+
 	work sync.WaitGroup // the goroutines of this task: exits and the OOM watch
 	oom  *cgroup.OOMWatch
 

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/wisp-shim/wisp/bundle"
 	"github.com/wisp-shim/wisp/internal/cgroup"
 )
 
@@ -71,6 +72,54 @@ func killLeft(ctx context.Context, paths []string) error {
 		case <-time.After(killPoll):
 		}
 	}
+}
+
+// removeUnrecorded removes the cgroups of a create that was cut short by the death of its shim: the runtime makes them before it has a state that
+// names them. Only empty ones go, and only where a Create began and no exit is recorded. What the runtime left in them dies of itself, with
+// its parent; it is waited for.
+func removeUnrecorded(ctx context.Context, dir bundle.Dir) error {
+	if _, err := os.Stat(dir.File(bundle.OptionsFile)); err != nil {
+		return nil
+	}
+	if _, err := dir.ReadExit(); err == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, killTimeout)
+	defer cancel()
+	for _, path := range specCgroups(dir) {
+		for errors.Is(unix.Rmdir(path), unix.EBUSY) {
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("remove cgroup %s: it is in use", path)
+			case <-time.After(killPoll):
+			}
+		}
+	}
+	return nil
+}
+
+// specCgroups returns where the cgroups that config.json names may be, in version 1 and 2. A path that is not absolute (systemd's slices, or none) is the
+// runtime's to place, and not guessed.
+func specCgroups(dir bundle.Dir) []string {
+	data, err := os.ReadFile(dir.File(bundle.ConfigFile))
+	if err != nil {
+		return nil
+	}
+	var spec struct {
+		Linux struct {
+			CgroupsPath string `json:"cgroupsPath"`
+		} `json:"linux"`
+	}
+	if json.Unmarshal(data, &spec) != nil || !filepath.IsAbs(spec.Linux.CgroupsPath) {
+		return nil
+	}
+	const root = "/sys/fs/cgroup"
+	paths := []string{filepath.Join(root, spec.Linux.CgroupsPath)}
+	hierarchies, _ := os.ReadDir(root)
+	for _, h := range hierarchies {
+		paths = append(paths, filepath.Join(root, h.Name(), spec.Linux.CgroupsPath))
+	}
+	return paths
 }
 
 // processesIn returns the processes in the cgroups at paths and below them.

@@ -42,6 +42,7 @@ func remove(ctx context.Context, cl *commandLine, cwd bundle.Dir, env Environmen
 		}
 	}
 	warn(removeContainer(ctx, cl, dir))
+	warn(removeUnrecorded(ctx, dir))
 	warn(dismissShim(ctx, cl, dir))
 	warn(unmountRootfs(ctx, dir))
 	data, err := proto.Marshal(lastExit(dir))

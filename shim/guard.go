@@ -43,7 +43,7 @@ func (g *guard) intercept(ctx context.Context, unmarshal ttrpc.Unmarshaler, info
 			g.quiet.end()
 		}
 	}()
-	reply, err = method(ctx, unmarshal)
+	reply, err = method(ctx, func(request any) error { return parseRequest(unmarshal, request) })
 	if err != nil {
 		g.log.Debug("request failed", "method", info.FullMethod, "error", err)
 		return nil, wireError(err)
@@ -54,6 +54,14 @@ func (g *guard) intercept(ctx context.Context, unmarshal ttrpc.Unmarshaler, info
 		}
 	}
 	return reply, nil
+}
+
+// parseRequest gives what is no message of the method's type its right code: ttrpc calls that an internal error.
+func parseRequest(unmarshal ttrpc.Unmarshaler, request any) error {
+	if err := unmarshal(request); err != nil {
+		return status.Errorf(codes.InvalidArgument, "parse request: %s", status.Convert(err).Message())
+	}
+	return nil
 }
 
 // survive logs a panic with its stack and makes an answer of it.

@@ -1,0 +1,204 @@
+package stdio
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// errInterrupted is how a move ends that Close has interrupted.
+var errInterrupted = errors.New("interrupted")
+
+// state is what a move waits for, or how it ended.
+type state uint8
+
+const (
+	wantSource state = iota // the source is empty
+	wantSink                // the sink is full
+	again                   // neither: something else is to be looked at first
+	atEOF                   // the source's writers are gone and all is moved
+	failed                  // see err
+)
+
+// mover moves pages from one pipe to another. One goroutine uses it, but for the counter and closing.
+//
+// A splice that would block does not say which of the two pipes it is for. The answer is looked up while the waiting has been prepared already, so
+// that a change right after the look is not missed: the poller is edge-triggered.
+type mover struct {
+	src     *source
+	dst     *end
+	closing *atomic.Bool  // set by Close before it interrupts
+	moved   atomic.Uint64 // bytes
+
+	err  error
+	size int // of both pipes, as far as it is known
+
+	heavy, light int       // splices in a row that moved much, or little
+	gathered     int       // bytes moved by the light ones
+	since        time.Time // of the first of the light ones
+	floodNeed    int       // light splices in a row that make a flood
+	st           state
+	onSource     func(uintptr) bool // kept, so that a wait allocates nothing
+	onSink       func(uintptr) bool
+}
+
+func newMover(src *source, dst *end, closing *atomic.Bool) *mover {
+	m := &mover{src: src, dst: dst, closing: closing, size: pipeSmall, floodNeed: floodMin}
+	m.onSource = func(uintptr) bool { m.st = m.step(); return m.st != wantSource }
+	m.onSink = func(uintptr) bool { m.st = m.step(); return m.st != wantSink }
+	return m
+}
+
+// run moves until the source has ended (nil), Close interrupts (errInterrupted) or the sink fails.
+func (m *mover) run() error {
+	for m.st = wantSource; ; {
+		var err error
+		switch {
+		case m.closing.Load():
+			return errInterrupted
+		case m.flooded():
+			m.st, err = m.flood()
+		case m.st == wantSource || m.st == again:
+			m.armShrink()
+			err = m.src.end.raw.Read(m.onSource)
+		case m.st == wantSink:
+			err = m.dst.raw.Write(m.onSink)
+		case m.st == atEOF:
+			return nil
+		default:
+			return m.err
+		}
+		if err = m.waited(err); err != nil {
+			return err
+		}
+	}
+}
+
+// waited tells the ends of a wait apart.
+func (m *mover) waited(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case m.closing.Load():
+		return errInterrupted
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		m.shrink()
+		return nil
+	case m.st == wantSink: // the poller reports a pipe without readers as an error of its own
+		return fmt.Errorf("write to %s: %w", m.dst.file.Name(), unix.EPIPE)
+	}
+	return fmt.Errorf("wait for %s: %w", m.src.name, err)
+}
+
+// step moves what can be moved without waiting.
+func (m *mover) step() state {
+	fd := m.src.end.fd
+	for !m.closing.Load() {
+		n, st := m.splice(fd)
+		if n == 0 {
+			return st
+		}
+		if m.weigh(n); m.flooded() {
+			break
+		}
+	}
+	return again
+}
+
+// splice moves up to a pipe's worth. With 0 bytes the state says why.
+func (m *mover) splice(fd int) (int, state) {
+	for {
+		n, err := unix.Splice(fd, nil, m.dst.fd, nil, spliceMax, unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
+		switch {
+		case n > 0:
+			m.moved.Add(uint64(n))
+			return int(n), wantSource
+		case err == nil:
+			return 0, atEOF
+		case errors.Is(err, unix.EINTR):
+		case !errors.Is(err, unix.EAGAIN):
+			m.err = fmt.Errorf("write to %s: %w", m.dst.file.Name(), err)
+			return 0, failed
+		case events(fd, unix.POLLIN)&unix.POLLHUP != 0 && buffered(fd) == 0:
+			// With a full sink the kernel says EAGAIN at the end too, and the edge that tells of it may have come: it would be waited for in vain.
+			return 0, atEOF
+		case buffered(fd) == 0:
+			return 0, wantSource
+		case events(m.dst.fd, unix.POLLOUT)&unix.POLLOUT == 0:
+			return 0, wantSink
+		}
+	}
+}
+
+// weigh grows the pipes of a heavy stream and notices a flood of small writes.
+func (m *mover) weigh(n int) {
+	if n >= lightMax {
+		m.light = 0
+		if n < m.size/2 {
+			return
+		}
+		if m.heavy++; m.heavy >= heavyMin {
+			m.heavy = 0
+			m.grow(m.src.end.fd)
+		}
+		return
+	}
+	m.heavy = 0
+	if m.light == 0 {
+		m.gathered = 0
+		m.since = time.Now()
+	}
+	m.light++
+	m.gathered += n
+	if m.light < m.floodNeed {
+		return
+	}
+	if time.Since(m.since) > time.Duration(m.light)*floodGap {
+		m.light = 0
+	}
+}
+
+// grow makes the pipes the next size larger, and reports whether it could.
+func (m *mover) grow(fd int) bool {
+	before := m.size
+	switch m.size {
+	case pipeSmall:
+		m.resize(fd, pipeLarge)
+	case pipeLarge:
+		m.resize(fd, pipeHuge)
+	}
+	return m.size > before
+}
+
+// resize sets the size of both pipes; fd is the source's.
+func (m *mover) resize(fd, size int) {
+	m.size = min(setPipeSize(fd, size), setPipeSize(m.dst.fd, size))
+}
+
+// armShrink makes the coming wait end after a while, if the pipes have been grown.
+func (m *mover) armShrink() {
+	if m.size > pipeSmall {
+		_ = m.src.end.file.SetReadDeadline(time.Now().Add(shrinkAfter)) // closed: the wait says so
+		m.reinterrupt()
+	}
+}
+
+// reinterrupt repeats the interruption that Close has made if a deadline set since has undone it.
+func (m *mover) reinterrupt() {
+	if m.closing.Load() {
+		m.src.end.interrupt()
+	}
+}
+
+// shrink gives the pages back that a silent stream was once granted: the kernel counts them for the whole user, who has 64 MiB by default.
+func (m *mover) shrink() {
+	m.resize(m.src.end.fd, pipeSmall)
+	m.size = pipeSmall // what could not be made smaller is not asked for again
+	m.heavy, m.light, m.floodNeed = 0, 0, floodMin
+	_ = m.src.end.file.SetReadDeadline(time.Time{}) // closed: the next wait says so
+	m.reinterrupt()
+}
