@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"path/filepath"
@@ -23,7 +22,7 @@ const scheme = "unix://"
 // containerd's, whose clients compute it themselves. A directory that leaves no
 // room for the name is an error that wraps ErrInvalid.
 func SocketPath(dir, grpcAddress, namespace, id string) (string, error) {
-	sum := sha256.Sum256([]byte(filepath.Join(grpcAddress, namespace, id)))
+	sum := digest(filepath.Join(grpcAddress, namespace, id))
 	path := filepath.Join(dir, hex.EncodeToString(sum[:]))
 	if len(path) > maxSocketPath {
 		room := maxSocketPath - len("/") - hex.EncodedLen(len(sum))
