@@ -17,6 +17,7 @@ MODULES := . e2e $(patsubst %/go.mod,%,$(wildcard bench/go.mod))
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME   ?= 20s
 TESTFLAGS  ?=
+BENCHFLAGS ?=
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Builds are the same in every directory and need no git: -trimpath, and no VCS stamp.
@@ -62,6 +63,16 @@ vet: ## run go vet on every module
 
 layers: ## check who imports whom, what the shim links, its size, and the rules of style
 	$(GO) test -count=1 ./internal/layers
+
+bench: deps build $(TOOLS)/rust ## run our shim, containerd's and the Rust one side by side; prints ratios, writes bench/out and BENCH.md (30 min; BENCHFLAGS="-quick")
+	cd bench && CGO_ENABLED=0 $(GO) build -trimpath -o ../$(TOOLS)/bench .
+	$(TOOLS)/bench -rootfs $(ROOTFS) -runc $(TOOLS)/runc -shim wisp=$(SHIM) -shim reference=$(TOOLS)/containerd-shim-runc-v2 \
+		$$(test ! -x $(TOOLS)/rust/bin/containerd-shim-runc-v2-rs || echo -shim rust=$(TOOLS)/rust/bin/containerd-shim-runc-v2-rs) $(BENCHFLAGS)
+	cp bench/out/BENCH.md BENCH.md
+
+# The Rust shim is a contender where there is a cargo to build it.
+$(TOOLS)/rust:
+	if command -v cargo >/dev/null; then cargo install --quiet --root $@ containerd-runc-shim; else mkdir -p $@; echo "no cargo: the Rust shim is left out"; fi
 
 lint: ## run gofmt, go vet and staticcheck on every module
 	@unformatted=$$($$($(GO) env GOROOT)/bin/gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
@@ -131,4 +142,4 @@ $(ROOTFS)/etc/passwd: | packages
 	@for name in $$(busybox --list); do [ $$name = busybox ] || ln -sf busybox $(ROOTFS)/bin/$$name; done
 	@echo 'root:x:0:0:root:/root:/bin/sh' >$@
 
-.PHONY: help deps build run test vet layers lint fuzz protos check-protos clean packages
+.PHONY: help deps build run test vet layers bench lint fuzz protos check-protos clean packages

@@ -106,8 +106,8 @@ func TestDrainNamesTheStreamAndWhoHoldsIt(t *testing.T) {
 	leak.Check(t)
 	path := mkfifo(t, "out")
 	s := open(t, Config{Stdout: path})
-	p := start(t, s, "sh:yes | head -c 300000 & exec sleep 60")
-	until(t, "both pipes are full", func() bool { return s.outs[0].src.pending() >= pipeSmall/2 })
+	p := start(t, s, "sh:exec yes")
+	until(t, "both pipes are full", func() bool { return stuck(s.outs[0]) })
 	s.ProcessExited()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second/2)
 	defer cancel()
@@ -149,4 +149,9 @@ func TestDrainWaitsForASlowReader(t *testing.T) {
 	}
 	s.Close()
 	expect(t, "stdout", sum, produced(2*pipeSmall-8192))
+}
+
+// stuck reports whether both of the output's pipes are full.
+func stuck(o *output) bool {
+	return o.src.pending() >= pipeSmall/2 && events(o.dst.end.fd, unix.POLLOUT)&unix.POLLOUT == 0
 }

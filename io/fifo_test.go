@@ -218,9 +218,7 @@ func TestOutputWithoutReaderCostsNoMemory(t *testing.T) {
 	path := mkfifo(t, "out")
 	s := open(t, Config{Stdout: path})
 	p := start(t, s, "sh:exec yes")
-	until(t, "both pipes are full", func() bool {
-		return s.outs[0].progress() >= pipeSmall/2 && s.outs[0].src.pending() >= pipeSmall/2
-	})
+	until(t, "both pipes are full", func() bool { return stuck(s.outs[0]) })
 	before := s.outs[0].progress()
 	if before > pipeHuge {
 		t.Errorf("%d bytes are buffered", before)

@@ -135,54 +135,59 @@ func TestCloseInEveryStateLeavesNothing(t *testing.T) {
 		for _, state := range []string{"opened", "failed attach", "attached", "running", "exited"} {
 			t.Run(name+" "+state, func(t *testing.T) {
 				leak.Check(t)
-				cfg := make(t)
-				cfg.Dir = t.TempDir()
-				s := open(t, cfg)
-				switch state {
-				case "failed attach":
-					ctx, cancel := context.WithCancel(context.Background())
-					cancel()
-					if err := s.Attach(ctx); (err != nil) != cfg.Terminal {
-						t.Errorf("attach: %v", err)
-					}
-				case "attached":
-					if !cfg.Terminal {
-						attach(t, s)
-					}
-				case "running", "exited":
-					begin := start
-					if cfg.Terminal {
-						begin = startTerminal
-					}
-					p := begin(t, s, "sh:echo hello; exec sleep 60")
-					if state == "exited" {
-						p.Process.Kill()
-						p.Cmd.Wait()
-						s.ProcessExited()
-					} else {
-						defer p.Process.Kill() // a logger sees the end of file only then
-						if cfg.Spawn != nil {
-							p.Process.Kill()
-						}
-					}
-				}
-				for range 2 {
-					if err := s.Close(); err != nil {
-						t.Error(err)
-					}
-				}
-				if err := s.Attach(context.Background()); err == nil {
-					t.Error("attach after close succeeds")
-				}
-				s.CloseStdin()
-				s.Resize(1, 1)
-				s.ProcessExited()
-				left, err := os.ReadDir(cfg.Dir)
-				if err != nil || len(left) > 0 {
-					t.Errorf("left in the directory: %v %v", left, err)
-				}
+				closeIn(t, make(t), state)
 			})
 		}
+	}
+}
+
+// closeIn brings streams into a state and closes them there, twice.
+func closeIn(t *testing.T, cfg Config, state string) {
+	t.Helper()
+	cfg.Dir = t.TempDir()
+	s := open(t, cfg)
+	switch state {
+	case "failed attach":
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		if err := s.Attach(ctx); (err != nil) != cfg.Terminal {
+			t.Errorf("attach: %v", err)
+		}
+	case "attached":
+		if !cfg.Terminal {
+			attach(t, s)
+		}
+	case "running", "exited":
+		begin := start
+		if cfg.Terminal {
+			begin = startTerminal
+		}
+		p := begin(t, s, "sh:echo hello; exec sleep 60")
+		if state == "exited" {
+			p.Process.Kill()
+			p.Cmd.Wait()
+			s.ProcessExited()
+		} else {
+			defer p.Process.Kill() // a logger sees the end of file only then
+			if cfg.Spawn != nil {
+				p.Process.Kill()
+			}
+		}
+	}
+	for range 2 {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := s.Attach(context.Background()); err == nil {
+		t.Error("attach after close succeeds")
+	}
+	s.CloseStdin()
+	s.Resize(1, 1)
+	s.ProcessExited()
+	left, err := os.ReadDir(cfg.Dir)
+	if err != nil || len(left) > 0 {
+		t.Errorf("left in the directory: %v %v", left, err)
 	}
 }
 

@@ -34,21 +34,24 @@ func (p plain) IsValid() bool { return true }
 func (p plain) Interface() protoreflect.ProtoMessage { return p.m }
 
 // ProtoMethods is the fast path.
-func (p plain) ProtoMethods() *protoiface.Methods { return &methods }
+func (p plain) ProtoMethods() *protoiface.Methods {
+	return &protoiface.Methods{Size: size, Marshal: marshal, Unmarshal: unmarshal, CheckInitialized: checkInitialized}
+}
 
-var methods = protoiface.Methods{
-	Size: func(in protoiface.SizeInput) protoiface.SizeOutput {
-		return protoiface.SizeOutput{Size: len(in.Message.(plain).m.appendWire(nil))}
-	},
-	Marshal: func(in protoiface.MarshalInput) (protoiface.MarshalOutput, error) {
-		return protoiface.MarshalOutput{Buf: in.Message.(plain).m.appendWire(in.Buf)}, nil
-	},
-	Unmarshal: func(in protoiface.UnmarshalInput) (protoiface.UnmarshalOutput, error) {
-		return protoiface.UnmarshalOutput{Flags: protoiface.UnmarshalInitialized}, in.Message.(plain).m.parseWire(in.Buf)
-	},
-	CheckInitialized: func(protoiface.CheckInitializedInput) (protoiface.CheckInitializedOutput, error) {
-		return protoiface.CheckInitializedOutput{}, nil
-	},
+func size(in protoiface.SizeInput) protoiface.SizeOutput {
+	return protoiface.SizeOutput{Size: len(in.Message.(plain).m.appendWire(nil))}
+}
+
+func marshal(in protoiface.MarshalInput) (protoiface.MarshalOutput, error) {
+	return protoiface.MarshalOutput{Buf: in.Message.(plain).m.appendWire(in.Buf)}, nil
+}
+
+func unmarshal(in protoiface.UnmarshalInput) (protoiface.UnmarshalOutput, error) {
+	return protoiface.UnmarshalOutput{Flags: protoiface.UnmarshalInitialized}, in.Message.(plain).m.parseWire(in.Buf)
+}
+
+func checkInitialized(protoiface.CheckInitializedInput) (protoiface.CheckInitializedOutput, error) {
+	return protoiface.CheckInitializedOutput{}, nil
 }
 
 func appendString(b []byte, num protowire.Number, v string) []byte {
@@ -141,12 +144,14 @@ var (
 	errUTF8 = errors.New("string is not UTF-8")
 )
 
+func malformed(n int) error { return fmt.Errorf("malformed protobuf: %w", protowire.ParseError(n)) }
+
 // eachField calls f for every field of a message that is a number or bytes. Others do not occur in our messages, and are passed over.
 func eachField(b []byte, f func(protowire.Number, value) error) error {
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
 		if n < 0 {
-			return protowire.ParseError(n)
+			return malformed(n)
 		}
 		b = b[n:]
 		v := value{typ: typ}
@@ -159,7 +164,7 @@ func eachField(b []byte, f func(protowire.Number, value) error) error {
 			n = protowire.ConsumeFieldValue(num, typ, b)
 		}
 		if n < 0 {
-			return protowire.ParseError(n)
+			return malformed(n)
 		}
 		b = b[n:]
 		if typ != protowire.VarintType && typ != protowire.BytesType {
@@ -221,7 +226,7 @@ func (v value) int32s(to *[]int32) error {
 	for b := v.bytes; len(b) > 0; {
 		number, n := protowire.ConsumeVarint(b)
 		if n < 0 {
-			return protowire.ParseError(n)
+			return malformed(n)
 		}
 		*to = append(*to, int32(number))
 		b = b[n:]

@@ -89,8 +89,8 @@ func TestBadOptionsAreRefusedWithTheReason(t *testing.T) {
 	}{
 		{pack(t, protos.TypeCheckpointOptions, &protos.CheckpointOptions{Exit: true}), `unknown message type "containerd.runc.v1.CheckpointOptions"`},
 		{&anypb.Any{TypeUrl: "kata.Options", Value: []byte{1}}, `unknown message type "kata.Options"`},
-		{&anypb.Any{TypeUrl: protos.TypeRuncOptions, Value: []byte{0xff}}, "decode options: proto"},
-		{&anypb.Any{TypeUrl: protos.TypeRuntimeOptions, Value: []byte{0xff}}, "decode options: proto"},
+		{&anypb.Any{TypeUrl: protos.TypeRuncOptions, Value: []byte{0xff}}, "decode options: malformed protobuf"},
+		{&anypb.Any{TypeUrl: protos.TypeRuntimeOptions, Value: []byte{0xff}}, "decode options: malformed protobuf"},
 		{pack(t, protos.TypeRuntimeOptions, &protos.RuntimeOptions{ConfigPath: "/etc/x.toml"}), `ConfigPath "/etc/x.toml" is not supported`},
 		{table("SystemdCgroup = \"yes\""), `line 1: SystemdCgroup: want true or false, have "yes"`},
 		{table("\nIoUid = -1"), "line 2: IoUid: want an integer from 0"},
