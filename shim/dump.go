@@ -43,6 +43,15 @@ func (d *Dumper) Dump() error {
 	return nil
 }
 
+// appendMemory adds what the Go runtime holds, in bytes (runtime.MemStats).
+func appendMemory(b []byte) []byte {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return fmt.Appendf(b, "memory: heap live=%d inuse=%d idle=%d released=%d objects=%d stacks=%d/%d mspan=%d/%d mcache=%d gc=%d other=%d collections=%d goroutines=%d\n",
+		m.HeapAlloc, m.HeapInuse, m.HeapIdle, m.HeapReleased, m.HeapObjects, m.StackInuse, m.StackSys, m.MSpanInuse, m.MSpanSys,
+		m.MCacheSys, m.GCSys, m.OtherSys, m.NumGC, runtime.NumGoroutine())
+}
+
 // allStacks returns the stacks of all goroutines.
 func allStacks() []byte {
 	for size := dumpFirstSize; ; size *= 2 {

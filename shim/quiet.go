@@ -71,6 +71,7 @@ func (q *quiet) rest() {
 		return
 	}
 	shed()
+	runtime.GC() // a pool gives up what it holds at the second collection only
 	debug.FreeOSMemory()
 }
 

@@ -143,7 +143,7 @@ func (s *server) live(signals <-chan os.Signal, served <-chan error) error {
 }
 
 func (s *server) dump() {
-	d := Dumper{Dir: s.cfg.Bundle, Log: s.log, Sections: []func([]byte) []byte{s.counters.AppendStatus, s.log.AppendStatus, s.publisher.AppendStatus}}
+	d := Dumper{Dir: s.cfg.Bundle, Log: s.log, Sections: []func([]byte) []byte{appendMemory, s.counters.AppendStatus, s.log.AppendStatus, s.publisher.AppendStatus}}
 	if err := d.Dump(); err != nil {
 		s.log.Error("dump", "error", err)
 	}
