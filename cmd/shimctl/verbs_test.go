@@ -42,7 +42,7 @@ func (f *fixture) lostContainerIsFoundAgain(t *testing.T) {
 	if r := f.verb(t, "", "ls"); r.code != 0 || !strings.Contains(r.stdout, f.namespace+"\tlost\trunning\t") {
 		t.Errorf("ls: %+v", r)
 	}
-	if r := f.verb(t, "", "state", "lost"); r.code != 0 || !strings.Contains(r.stdout, "status=2\n") || strings.Contains(r.stdout, "exited_at") {
+	if r := f.verb(t, "", "state", "lost"); r.code != 0 || !strings.Contains(r.stdout, "status=RUNNING\n") || strings.Contains(r.stdout, "exited_at") {
 		t.Errorf("state: %+v", r)
 	}
 	if r := f.verb(t, "", "pids", "lost"); r.code != 0 || strings.Count(r.stdout, "\n") < 1 {
