@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/console"
 )
@@ -34,6 +35,12 @@ func (f *fixture) lost(t *testing.T, id string) {
 	bufio.NewScanner(stdout).Scan()
 	must(t, cmd.Process.Kill())
 	_ = cmd.Wait()
+	// The command may print before the runtime's start has returned: the shim says "created" until then.
+	for deadline := time.Now().Add(30 * time.Second); strings.Contains(f.verb(t, "", "ls").stdout, id+"\tcreated\t"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the container does not get to run")
+		}
+	}
 }
 
 // A container whose shimctl was killed goes on, is found by every verb, and can be taken away, alive, ended, or with its shim dead.
