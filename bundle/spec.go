@@ -16,6 +16,8 @@ type Spec struct {
 	Root        string // root.path: absolute, or relative to the bundle
 	Terminal    bool   // process.terminal
 	ConsoleSize *Size  // process.consoleSize; nil if it names none
+	OOMScoreAdj *int   // process.oomScoreAdj; nil if it names none
+	CgroupsPath string // linux.cgroupsPath
 	Namespaces  []Namespace
 
 	// SharedPID is true when init has no pid namespace of its own (none is
@@ -46,9 +48,11 @@ type config struct {
 	Process struct {
 		Terminal    bool  `json:"terminal"`
 		ConsoleSize *Size `json:"consoleSize"`
+		OOMScoreAdj *int  `json:"oomScoreAdj"`
 	} `json:"process"`
 	Linux struct {
-		Namespaces []Namespace `json:"namespaces"`
+		CgroupsPath string      `json:"cgroupsPath"`
+		Namespaces  []Namespace `json:"namespaces"`
 	} `json:"linux"`
 }
 
@@ -70,6 +74,8 @@ func (d Dir) ReadSpec() (*Spec, error) {
 		Root:        c.Root.Path,
 		Terminal:    c.Process.Terminal,
 		ConsoleSize: c.Process.ConsoleSize,
+		OOMScoreAdj: c.Process.OOMScoreAdj,
+		CgroupsPath: c.Linux.CgroupsPath,
 		Namespaces:  c.Linux.Namespaces,
 		SharedPID:   sharedPID(c.Linux.Namespaces),
 	}, nil

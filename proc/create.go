@@ -24,7 +24,7 @@ func Create(ctx context.Context, cfg Config) (*Task, error) {
 		return nil, fmt.Errorf("%w: %w", err, ErrInvalid)
 	}
 	t := &Task{id: cfg.ID, cfg: cfg, shared: spec.SharedPID, execs: map[string]*process{}}
-	t.namesScore = namesOOMScore(cfg.Bundle)
+	t.namesScore = spec.OOMScoreAdj != nil
 	t.init = newProcess(t, "", cfg.Stdio, Creating)
 	if err := t.create(ctx); err != nil {
 		return nil, err

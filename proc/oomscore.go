@@ -2,14 +2,12 @@ package proc
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/wisp-shim/wisp/bundle"
 	"github.com/wisp-shim/wisp/reaper"
 )
 
@@ -40,18 +38,4 @@ func (t *Task) ownOOMScore(child *reaper.Process) {
 	if _, err := f.WriteString("0"); err != nil && !errors.Is(err, unix.ESRCH) && !errors.Is(err, os.ErrPermission) {
 		t.warn("set oom score", "error", err)
 	}
-}
-
-// namesOOMScore tells whether config.json has a process.oomScoreAdj. One that cannot be read is for the runtime to complain about.
-func namesOOMScore(dir bundle.Dir) bool {
-	data, err := os.ReadFile(dir.File(bundle.ConfigFile))
-	if err != nil {
-		return false
-	}
-	var spec struct {
-		Process struct {
-			OOMScoreAdj *int `json:"oomScoreAdj"`
-		} `json:"process"`
-	}
-	return json.Unmarshal(data, &spec) == nil && spec.Process.OOMScoreAdj != nil
 }

@@ -101,23 +101,15 @@ func removeUnrecorded(ctx context.Context, dir bundle.Dir) error {
 // specCgroups returns where the cgroups that config.json names may be, in version 1 and 2. A path that is not absolute (systemd's slices, or none) is the
 // runtime's to place, and not guessed.
 func specCgroups(dir bundle.Dir) []string {
-	data, err := os.ReadFile(dir.File(bundle.ConfigFile))
-	if err != nil {
-		return nil
-	}
-	var spec struct {
-		Linux struct {
-			CgroupsPath string `json:"cgroupsPath"`
-		} `json:"linux"`
-	}
-	if json.Unmarshal(data, &spec) != nil || !filepath.IsAbs(spec.Linux.CgroupsPath) {
+	spec, err := dir.ReadSpec()
+	if err != nil || !filepath.IsAbs(spec.CgroupsPath) {
 		return nil
 	}
 	const root = "/sys/fs/cgroup"
-	paths := []string{filepath.Join(root, spec.Linux.CgroupsPath)}
+	paths := []string{filepath.Join(root, spec.CgroupsPath)}
 	hierarchies, _ := os.ReadDir(root)
 	for _, h := range hierarchies {
-		paths = append(paths, filepath.Join(root, h.Name(), spec.Linux.CgroupsPath))
+		paths = append(paths, filepath.Join(root, h.Name(), spec.CgroupsPath))
 	}
 	return paths
 }
