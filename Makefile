@@ -18,6 +18,7 @@ VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo u
 FUZZTIME   ?= 20s
 TESTFLAGS  ?=
 BENCHFLAGS ?=
+SOAKROUNDS ?= 20
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Builds are the same in every directory and need no git: -trimpath, and no VCS stamp.
@@ -38,7 +39,7 @@ MAKEFLAGS += --no-print-directory
 
 help: ## show this
 	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@printf '\nVariables: FUZZTIME=%s  TESTFLAGS (for go test)  VERSION=%s\n' '$(FUZZTIME)' '$(VERSION)'
+	@printf '\nVariables: FUZZTIME=%s  SOAKROUNDS=%s  BENCHFLAGS  TESTFLAGS (for go test)  VERSION=%s\n' '$(FUZZTIME)' '$(SOAKROUNDS)' '$(VERSION)'
 
 deps: packages $(addprefix $(TOOLS)/,runc containerd ctr containerd-shim-runc-v2) $(ROOTFS)/etc/passwd ## get what building and testing need: Debian packages, runc, containerd 2.4, a busybox root file system
 
@@ -73,6 +74,9 @@ bench: deps build $(TOOLS)/rust ## run our shim, containerd's and the Rust one s
 # The Rust shim is a contender where there is a cargo to build it.
 $(TOOLS)/rust:
 	if command -v cargo >/dev/null; then cargo install --quiet --root $@ containerd-runc-shim; else mkdir -p $@; echo "no cargo: the Rust shim is left out"; fi
+
+soak: deps build ## repeat the churn of lives, tasks and execs on the real binary SOAKROUNDS times
+	$(GO) test -count=$(SOAKROUNDS) -timeout 0 -run 'TestMany' ./cmd/shim
 
 lint: ## run gofmt, go vet and staticcheck on every module
 	@unformatted=$$($$($(GO) env GOROOT)/bin/gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
@@ -142,4 +146,4 @@ $(ROOTFS)/etc/passwd: | packages
 	@for name in $$(busybox --list); do [ $$name = busybox ] || ln -sf busybox $(ROOTFS)/bin/$$name; done
 	@echo 'root:x:0:0:root:/root:/bin/sh' >$@
 
-.PHONY: help deps build run test vet layers bench lint fuzz protos check-protos clean packages
+.PHONY: help deps build run test vet layers bench soak lint fuzz protos check-protos clean packages

@@ -1,0 +1,38 @@
+package shim
+
+import (
+	"context"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/wisp-shim/wisp/proc"
+	"github.com/wisp-shim/wisp/protos"
+)
+
+// stateAllocs is what the answer to State may allocate, its wire form included: it is asked of every task, all the time.
+const stateAllocs = 10
+
+// A State call allocates little.
+func TestStateAllocatesLittle(t *testing.T) {
+	report := proc.Report{Bundle: "/run/b", Pid: 42, Status: proc.StatusRunning}
+	request, err := proto.Marshal(&protos.StateRequest{Id: "task"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &service{tasks: newTasks()}
+	got := testing.AllocsPerRun(1000, func() {
+		var r protos.StateRequest
+		if err := proto.Unmarshal(request, &r); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = s.State(context.Background(), &r) // the look-up, of a task that is not there
+		if _, err := proto.Marshal(stateToWire(r.Id, report)); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Logf("%.0f allocations", got)
+	if got > stateAllocs {
+		t.Errorf("%.0f allocations a State, limit %d", got, stateAllocs)
+	}
+}
