@@ -20,6 +20,9 @@ func (p *process) awaitExit() {
 		p.task.settle(exit)
 	}
 	p.finish()
+	if p.id == "" && p.task.oom != nil {
+		p.task.oom.Close() // after the announcement, which need not wait for it
+	}
 }
 
 // recordDeath makes the exit known to every verb. From here on nothing is signalled and no exec is started.
@@ -44,9 +47,6 @@ func (t *Task) settle(exit reaper.Exit) {
 	t.awaitExecs(holdMax)
 	t.thawDead()
 	t.checkOOM()
-	if t.oom != nil {
-		t.oom.Close()
-	}
 	t.mu.Lock()
 	oom := t.init.oom
 	t.mu.Unlock()
