@@ -49,6 +49,7 @@ func TestWeightOfAnIdleShim(t *testing.T) {
 	n, err := strconv.Atoi(match[1])
 	must(t, err)
 	limit("goroutines", n, weightGoroutines)
+	r.finish()
 }
 
 // proc reads a file of the shim's directory in /proc.

@@ -7,9 +7,10 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/containerd/console"
+
+	"github.com/wisp-shim/wisp/protos"
 )
 
 // verb runs another verb on a container of the fixture.
@@ -25,22 +26,23 @@ func (f *fixture) verb(t *testing.T, stdin, name string, args ...string) result 
 	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
-// lost starts a container that runs until it is killed, and kills its shimctl.
+// lost starts a container that runs until it is killed, and kills its shimctl once the shim has told of the start: the command may print before that.
 func (f *fixture) lost(t *testing.T, id string) {
 	t.Helper()
-	cmd := f.command(t, "--id", id, "--env", "WORD=inits", f.rootfs, "sh", "-c", "trap 'exit 9' USR1; echo ready; while :; do sleep 0.01; done")
+	cmd := f.command(t, "--id", id, "--events", "--env", "WORD=inits", f.rootfs, "sh", "-c", "trap 'exit 9' USR1; echo ready; while :; do sleep 0.01; done")
 	stdout, err := cmd.StdoutPipe()
+	must(t, err)
+	stderr, err := cmd.StderrPipe()
 	must(t, err)
 	must(t, cmd.Start())
 	bufio.NewScanner(stdout).Scan()
-	must(t, cmd.Process.Kill())
-	_ = cmd.Wait()
-	// The command may print before the runtime's start has returned: the shim says "created" until then.
-	for deadline := time.Now().Add(30 * time.Second); strings.Contains(f.verb(t, "", "ls").stdout, id+"\tcreated\t"); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the container does not get to run")
+	for events := bufio.NewScanner(stderr); !strings.Contains(events.Text(), protos.TopicStart); {
+		if !events.Scan() {
+			t.Fatal("no start event")
 		}
 	}
+	must(t, cmd.Process.Kill())
+	_ = cmd.Wait()
 }
 
 // A container whose shimctl was killed goes on, is found by every verb, and can be taken away, alive, ended, or with its shim dead.
