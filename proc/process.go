@@ -29,7 +29,6 @@ type process struct {
 	stdinEOF bool          // CloseIO came before there were streams
 	size     *winsize      // ResizePty came before there was a console
 	failed   error         // why the last start of an exec failed
-	removed  *Exited       // what Delete answered
 	turn     chan struct{} // closed and renewed whenever a state in flight is left
 	done     chan struct{} // closed when the exit is announced
 	halted   chan struct{} // closed when a start failed or the process was deleted unstarted: waiters are told

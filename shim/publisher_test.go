@@ -196,9 +196,7 @@ func TestEventsWaitForADaemonThatIsAwayAndKeepTheirOrder(t *testing.T) {
 	m.start(t)
 	m.await(t, 100)
 	// The daemon leaves with nothing in flight: an acknowledgement that it takes along would make the event come twice, as it should.
-	if err := p.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	flush(t, p)
 	m.stop(t)
 	publish(p, 100, 200)
 	m.start(t)
