@@ -31,6 +31,9 @@ export GOCACHE ?= $(CURDIR)/$(CACHE)/go-build
 export GOPATH  ?= $(CURDIR)/$(CACHE)/gopath
 endif
 
+# Where the shim begins, and start forks: docs/decisions/0021. On other architectures it begins as any Go program.
+ENTRY := $$(case $$($(GO) env GOARCH) in amd64|arm64) echo -E github.com/wisp-shim/wisp/internal/detach.entry;; esac)
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
@@ -44,7 +47,7 @@ help: ## show this
 deps: packages $(addprefix $(TOOLS)/,runc containerd ctr containerd-shim-runc-v2) $(ROOTFS)/etc/passwd ## get what building and testing need: Debian packages, runc, containerd 2.4, a busybox root file system
 
 build: ## build bin/containerd-shim-wisp-v2 and bin/shimctl
-	$(BUILD) -ldflags '-s -w -X github.com/wisp-shim/wisp/shim.version=$(VERSION)' -o $(SHIM) ./cmd/shim
+	$(BUILD) -ldflags "-s -w $(ENTRY) -X github.com/wisp-shim/wisp/shim.version=$(VERSION)" -o $(SHIM) ./cmd/shim
 	$(BUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o $(SHIMCTL) ./cmd/shimctl
 
 run: deps build ## run a container with the shim, show its events and exit status; it exits with 42

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -98,6 +100,7 @@ func removeContainer(ctx context.Context, cl *commandLine, dir bundle.Dir) error
 func deleteByRuntime(ctx context.Context, cl *commandLine, dir bundle.Dir, options bundle.Options) error {
 	ctx, cancel := context.WithTimeout(ctx, runtimeDeleteTimeout)
 	defer cancel()
+	swallowSignals()
 	return withReaper(func(r *reaper.Reaper) error {
 		options.SystemdCgroup = false // the state says it
 		return newRuntime(dir, cl.namespace, options, r).Delete(ctx, cl.id, true)
@@ -116,6 +119,11 @@ func withReaper(f func(*reaper.Reaper) error) error {
 		err = errors.Join(err, runErr)
 	}
 	return err
+}
+
+// swallowSignals makes SIGTERM and SIGINT harmless to us from here on, but not, as ignoreSignals, to the runtime.
+func swallowSignals() {
+	signal.Notify(make(chan os.Signal, 1), unix.SIGTERM, unix.SIGINT) // never read: what does not fit is discarded
 }
 
 // unmountRootfs unmounts what the shim has mounted on rootfs. An empty directory that is no mount point has nothing on or in it.

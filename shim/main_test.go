@@ -46,6 +46,9 @@ func serveStub(ctx context.Context, cfg serverConfig) error {
 	}
 	s := &stub{cfg: cfg, srv: srv}
 	protos.RegisterV2TaskService(srv, s)
+	if err := cfg.Ready(); err != nil {
+		return err
+	}
 	if err := srv.Serve(ctx, cfg.Listener); !errors.Is(err, ttrpc.ErrServerClosed) {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"syscall"
@@ -55,6 +56,9 @@ type server struct {
 // serve runs a server until it is shut down. Signals come first, so that none finds the process unprepared.
 func serve(ctx context.Context, cfg serverConfig) error {
 	debug.SetGCPercent(gcPercent)
+	if cfg.Procs > 0 {
+		runtime.GOMAXPROCS(cfg.Procs)
+	}
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGUSR1, unix.SIGPIPE)
 	defer signal.Stop(signals)
@@ -63,11 +67,14 @@ func serve(ctx context.Context, cfg serverConfig) error {
 		return err
 	}
 	defer log.Close()
-	if err := log.TakeStderr(); err != nil {
-		return err
-	}
 	s, err := newServer(cfg, log)
 	if err != nil {
+		return err
+	}
+	if err := cfg.Ready(); err != nil {
+		return err
+	}
+	if err := log.TakeStderr(); err != nil {
 		return err
 	}
 	return s.run(ctx, signals)

@@ -1,6 +1,7 @@
 package shim
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/wisp-shim/wisp/bundle"
+	"github.com/wisp-shim/wisp/internal/detach"
 	"github.com/wisp-shim/wisp/protos"
 )
 
@@ -23,11 +25,15 @@ const (
 	annotationRunc = "io.containerd.runc.v2.group"
 )
 
-// start brings a server for the task to life and prints its address (spec 1.4). It prints nothing else, on standard error
-// neither, for daemons read both together. When it fails it leaves no process and no socket behind.
+// start becomes the server of the task and prints its address (spec 1.4). It prints nothing else, on standard error neither, for
+// daemons read both together. The process that the daemon waits for is waiter; it ends once the answer is out. When start fails it
+// leaves no socket behind, and no process, for this one ends.
 //
 // A shim that is there already for this very task, alive, is the answer: a daemon that asks twice is told the truth.
-func start(cl *commandLine, dir bundle.Dir, env Environment) error {
+func start(ctx context.Context, cl *commandLine, dir bundle.Dir, env Environment, server serverFunc, waiter *detach.Waiter) error {
+	if err := unix.Setpgid(0, 0); err != nil { // signals to the daemon's group spare us; no session, lest opening a terminal made it ours
+		return fmt.Errorf("make process group: %w", err)
+	}
 	data, err := readInput(env.Stdin)
 	if err != nil {
 		return err
@@ -44,26 +50,42 @@ func start(cl *commandLine, dir bundle.Dir, env Environment) error {
 	if err != nil {
 		return err
 	}
-	listener, live, err := claimSocket(string(dir), path)
+	socket, live, err := claimSocket(string(dir), path)
 	if err != nil {
 		return err
 	}
-	address := bundle.SocketAddress(path)
+	reply := func() error { return answer(env.Stdout, in, dir, bundle.SocketAddress(path)) }
 	if live {
-		return answer(env.Stdout, in, dir, address)
+		return reply()
 	}
-	pid, err := spawn(cl, in, env, listener)
-	_ = listener.Close() // the server has its own
+	ready := func() error {
+		if err := reply(); err != nil {
+			return err
+		}
+		return waiter.Release()
+	}
+	err = settle(env, options.ShimCgroup, waiter.Manager())
 	if err == nil {
-		err = settle(pid, options.ShimCgroup)
-	}
-	if err == nil { // the bundle is read now, while the server comes up
-		err = answer(env.Stdout, in, dir, address)
+		err = cl.become(ctx, server, in, dir, env, socket, ready)
 	}
 	if err != nil {
-		abandon(pid, dir, path)
+		abandon(dir, path)
 	}
 	return err
+}
+
+// become runs the server, until its end.
+func (cl *commandLine) become(ctx context.Context, server serverFunc, in startInput, dir bundle.Dir, env Environment, socket *os.File, ready func() error) error {
+	cfg, err := cl.server(dir, env, socket)
+	if err != nil {
+		return err
+	}
+	cfg.Debug = cfg.Debug || in.debug
+	if in.ttrpcAddress != "" { // what standard input says wins over the variable
+		cfg.TTRPCAddress = bundle.TrimAddress(in.ttrpcAddress)
+	}
+	cfg.Ready = ready
+	return server(ctx, cfg)
 }
 
 // answer leaves the address where daemons look for it, and prints it.
@@ -103,16 +125,8 @@ func writeAddress(dir bundle.Dir, address string) error {
 	return bundle.WriteFile(dir.File(bundle.AddressFile), []byte(address), addressMode)
 }
 
-// abandon undoes what start has done: the server, its socket and its address.
-func abandon(pid int, dir bundle.Dir, path string) {
-	if pid > 0 {
-		_ = unix.Kill(pid, unix.SIGKILL) // our child, not waited for yet: the pid is its own
-		for {
-			if _, err := unix.Wait4(pid, nil, 0, nil); !errors.Is(err, unix.EINTR) {
-				break
-			}
-		}
-	}
+// abandon removes what would lead to a server.
+func abandon(dir bundle.Dir, path string) {
 	_ = os.Remove(path)
 	_ = os.Remove(dir.File(bundle.AddressFile))
 }

@@ -198,7 +198,7 @@ func TestTheCommandLineIsChecked(t *testing.T) {
 		{[]string{"-id", "", "start"}, exitFailure, "must not be empty"},
 		{[]string{"-id", "../../etc", "delete"}, exitFailure, "invalid argument"},
 		{[]string{"-id", "a/b"}, exitFailure, "invalid argument"},
-		{nil, exitFailure, "find listening socket"},
+		{nil, exitFailure, "want start, delete or -socket PATH"},
 		{[]string{"-h"}, exitOK, "publish-binary"},
 	} {
 		stdout, stderr, code := k.shim(t, nil, c.args...)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -47,7 +48,7 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", filepath.Join(dir, "containerd-shim-wisp-v2"), ".")
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", entryFlag(), "-o", filepath.Join(dir, "containerd-shim-wisp-v2"), ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build the shim: %v\n%s", err, output)
@@ -68,6 +69,14 @@ func testMain(m *testing.M) int {
 	os.Setenv("WISP_TEST_BUILT", dir)
 	os.Setenv("WISP_TEST_TOOLS", tools)
 	return m.Run()
+}
+
+// entryFlag has the binary begin where the Makefile lets it begin.
+func entryFlag() string {
+	if runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64" {
+		return "-E github.com/wisp-shim/wisp/internal/detach.entry"
+	}
+	return ""
 }
 
 func binaries() built {

@@ -24,7 +24,7 @@ type layer struct {
 // layers lists every package of ours but the root and fakes (xxxtest, which may import what they stand for). A
 // package imports lower layers only, never a sibling: docs/architecture.md. Tests may import more.
 func layers() []layer {
-	shimParts := []string{"protos", "bundle", "reaper", "io", "runc", "proc", "internal/cgroup", "internal/mount"}
+	shimParts := []string{"protos", "bundle", "reaper", "io", "runc", "proc", "internal/cgroup", "internal/detach", "internal/mount"}
 	manager := []string{"protos", "bundle", "internal/launch"}
 	const (
 		bottom = "it is at the bottom: anything may import it"
@@ -37,6 +37,7 @@ func layers() []layer {
 		{"reaper", nil, bottom},
 		{"io", nil, bottom},
 		{"internal/cgroup", nil, bottom},
+		{"internal/detach", nil, bottom},
 		{"internal/mount", nil, bottom},
 		{"internal/leak", nil, bottom + ", and only tests do"},
 		{"internal/layers", nil, "it holds tests only"},
