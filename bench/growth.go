@@ -40,8 +40,9 @@ func (l *lab) grow(ctx context.Context, c contender, sizes []int) (err error) {
 			if err := b.up(ctx); err != nil {
 				return err
 			}
-			l.add("bring-up, to "+when, c.name, ms(time.Since(begun)))
+			l.add("bring-up, "+when, c.name, ms(time.Since(begun)))
 		}
+		l.tail("bring-up, "+when, c.name)
 		for i := range 20 {
 			b := all[c.name][i%size]
 			begun := time.Now()
@@ -50,6 +51,7 @@ func (l *lab) grow(ctx context.Context, c contender, sizes []int) (err error) {
 			}
 			l.add("exec, "+when, c.name, ms(time.Since(begun)))
 		}
+		l.tail("exec, "+when, c.name)
 		if err := sleep(ctx, settle); err != nil {
 			return err
 		}
@@ -62,4 +64,9 @@ func (l *lab) grow(ctx context.Context, c contender, sizes []int) (err error) {
 		}
 	}
 	return nil
+}
+
+// tail makes a figure of the 95th percentile of another.
+func (l *lab) tail(figure, name string) {
+	l.add(figure+": p95", name, l.quantile(figure, name, 0.95))
 }
