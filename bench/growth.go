@@ -6,22 +6,16 @@ import (
 	"time"
 )
 
-// benchGrowth brings up more and more tasks, one contender after the other, and looks at how long the next one takes, how long an exec takes, and at the
-// memory of each. Contenders are not alive at the same time here: 300 of each would be another machine.
-func benchGrowth(ctx context.Context, l *lab) error {
+// growthExecs is how many execs each contender runs at each size.
+const growthExecs = 40
+
+// benchGrowth brings up more and more tasks, and looks at how long the next one takes, how long an exec takes, and at the memory of
+// each. The contenders take turns, so that all see the same machine: with 300 of each alive.
+func benchGrowth(ctx context.Context, l *lab) (err error) {
 	sizes := []int{1, 20, 100, 300}
 	if l.quick {
 		sizes = []int{1, 20}
 	}
-	for _, c := range l.contenders {
-		if err := l.grow(ctx, c, sizes); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (l *lab) grow(ctx context.Context, c contender, sizes []int) (err error) {
 	all := map[string][]*box{}
 	defer func() {
 		if derr := disperse(ctx, all); err == nil {
@@ -30,7 +24,33 @@ func (l *lab) grow(ctx context.Context, c contender, sizes []int) (err error) {
 	}()
 	for _, size := range sizes {
 		when := fmt.Sprintf("%d alive", size)
-		for len(all[c.name]) < size {
+		if err := l.growTo(ctx, all, size, "bring-up, "+when); err != nil {
+			return err
+		}
+		if err := l.execAmong(ctx, all, "exec, "+when); err != nil {
+			return err
+		}
+		if err := sleep(ctx, settle); err != nil {
+			return err
+		}
+		for name, boxes := range all {
+			for _, b := range boxes {
+				u, err := usageOf(b.server.Pid)
+				if err != nil {
+					return err
+				}
+				l.add("PSS, "+when+" of each", name, u.pss)
+			}
+		}
+	}
+	return nil
+}
+
+// growTo brings up tasks until each contender has size of them.
+func (l *lab) growTo(ctx context.Context, all map[string][]*box, size int, figure string) error {
+	for n := len(all[l.contenders[0].name]); n < size; n++ {
+		for i := range l.contenders {
+			c := l.contenders[(n+i)%len(l.contenders)]
 			b, err := l.newBox(c, false, idle...)
 			if err != nil {
 				return err
@@ -40,33 +60,33 @@ func (l *lab) grow(ctx context.Context, c contender, sizes []int) (err error) {
 			if err := b.up(ctx); err != nil {
 				return err
 			}
-			l.add("bring-up, "+when, c.name, ms(time.Since(begun)))
-		}
-		l.tail("bring-up, "+when, c.name)
-		for i := range 20 {
-			b := all[c.name][i%size]
-			begun := time.Now()
-			if err := b.execTrue(ctx, fmt.Sprintf("g%d-%d", size, i)); err != nil {
-				return err
-			}
-			l.add("exec, "+when, c.name, ms(time.Since(begun)))
-		}
-		l.tail("exec, "+when, c.name)
-		if err := sleep(ctx, settle); err != nil {
-			return err
-		}
-		for _, b := range all[c.name] {
-			u, err := usageOf(b.server.Pid)
-			if err != nil {
-				return err
-			}
-			l.add("PSS alone, "+when, c.name, u.pss)
+			l.add(figure, c.name, ms(time.Since(begun)))
 		}
 	}
+	l.tail(figure)
+	return nil
+}
+
+// execAmong runs /bin/true in one task of each contender after the other.
+func (l *lab) execAmong(ctx context.Context, all map[string][]*box, figure string) error {
+	for n := range growthExecs {
+		for i := range l.contenders {
+			c := l.contenders[(n+i)%len(l.contenders)]
+			boxes := all[c.name]
+			begun := time.Now()
+			if err := boxes[n%len(boxes)].execTrue(ctx, fmt.Sprintf("g%d-%d", len(boxes), n)); err != nil {
+				return err
+			}
+			l.add(figure, c.name, ms(time.Since(begun)))
+		}
+	}
+	l.tail(figure)
 	return nil
 }
 
 // tail makes a figure of the 95th percentile of another.
-func (l *lab) tail(figure, name string) {
-	l.add(figure+": p95", name, l.quantile(figure, name, 0.95))
+func (l *lab) tail(figure string) {
+	for _, c := range l.contenders {
+		l.add(figure+": p95", c.name, l.quantile(figure, c.name, 0.95))
+	}
 }

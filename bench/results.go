@@ -98,7 +98,7 @@ var targets = []target{
 	{figure: "idle wake-ups a minute", max: 3},
 	{figure: "USS after 40 execs at once", unit: "MB", max: 1.6},
 	{figure: "USS after 2000 execs", unit: "MB", max: 1.6},
-	{figure: "PSS alone, 300 alive", unit: "MB", max: 1.15},
+	{figure: "PSS, 300 alive of each", unit: "MB", max: 1.15},
 	{figure: "bring-up, 300 alive", unit: "ms", best: 1},
 	{figure: "bring-up, 300 alive: p95", unit: "ms", best: 1},
 	{figure: "exec, 300 alive", unit: "ms", best: 1},
