@@ -136,7 +136,7 @@ func parseFlags(args []string, stderr io.Writer) (*commandLine, error) {
 	fs.StringVar(&cl.namespace, "namespace", "", "namespace of the container")
 	fs.StringVar(&cl.id, "id", "", "id of the task")
 	fs.StringVar(&cl.address, "address", "", "containerd's grpc socket")
-	fs.StringVar(&cl.socket, "socket", "", "path to serve on, in place of the socket that start passes")
+	fs.StringVar(&cl.socket, "socket", "", "path to serve on, without start")
 	fs.BoolVar(&cl.debug, "debug", false, "log debug messages")
 	fs.BoolVar(&cl.version, "v", false, "print the version and exit")
 	fs.BoolVar(&cl.version, "version", false, "print the version and exit")

@@ -1,6 +1,7 @@
 package shim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,7 +47,7 @@ func start(ctx context.Context, cl *commandLine, dir bundle.Dir, env Environment
 	if err != nil {
 		return err
 	}
-	path, err := socketPath(cl, dir, in.socketDir)
+	path, err := bundle.SocketPath(cmp.Or(in.socketDir, bundle.DefaultSocketDir), cl.address, cl.namespace, cl.id)
 	if err != nil {
 		return err
 	}
@@ -64,7 +65,10 @@ func start(ctx context.Context, cl *commandLine, dir bundle.Dir, env Environment
 		}
 		return waiter.Release()
 	}
-	err = settle(env, options.ShimCgroup, waiter.Manager())
+	err = linkSocketDir(dir, in.socketDir)
+	if err == nil {
+		err = settle(env, options.ShimCgroup, waiter.Manager())
+	}
 	if err == nil {
 		err = cl.become(ctx, server, in, dir, env, socket, ready)
 	}
@@ -100,24 +104,19 @@ func answer(w io.Writer, in startInput, dir bundle.Dir, address string) error {
 	return printResult(w, in, spec, address)
 }
 
-// socketPath returns where the server listens. A socket directory that the daemon names is linked into the bundle, for delete
-// to find it.
-func socketPath(cl *commandLine, dir bundle.Dir, socketDir string) (string, error) {
+// linkSocketDir links a socket directory that the daemon has named into the bundle, for delete to find it.
+func linkSocketDir(dir bundle.Dir, socketDir string) error {
 	if socketDir == "" {
-		return bundle.SocketPath(bundle.DefaultSocketDir, cl.address, cl.namespace, cl.id)
-	}
-	path, err := bundle.SocketPath(socketDir, cl.address, cl.namespace, cl.id)
-	if err != nil {
-		return "", err
+		return nil
 	}
 	link := dir.File(bundle.SocketDirLink)
 	if err := os.Remove(link); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("link socket directory: %w", err)
+		return fmt.Errorf("link socket directory: %w", err)
 	}
 	if err := os.Symlink(socketDir, link); err != nil {
-		return "", fmt.Errorf("link socket directory: %w", err)
+		return fmt.Errorf("link socket directory: %w", err)
 	}
-	return path, nil
+	return nil
 }
 
 // writeAddress writes the file by which daemons before 2.0 find the shim again.
@@ -127,8 +126,9 @@ func writeAddress(dir bundle.Dir, address string) error {
 
 // abandon removes what would lead to a server.
 func abandon(dir bundle.Dir, path string) {
-	_ = os.Remove(path)
-	_ = os.Remove(dir.File(bundle.AddressFile))
+	for _, p := range []string{path, dir.File(bundle.AddressFile), dir.File(bundle.SocketDirLink)} {
+		_ = os.Remove(p)
+	}
 }
 
 // printResult answers the daemon in the protocol it spoke.
