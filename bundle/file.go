@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -8,6 +9,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // maxPidFile bounds what is read of a pid file, in bytes: ten digits and blanks.
@@ -24,27 +28,44 @@ func WriteFile(path string, data []byte, mode os.FileMode) error {
 	return nil
 }
 
+// writeFile makes the five system calls that this takes. (The os package makes twelve: it tries to put a file under the poller.)
 func writeFile(path string, data []byte, mode os.FileMode) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"-"+strconv.FormatInt(time.Now().UnixNano(), 36))
+	fd, err := unix.Open(temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, uint32(mode.Perm()))
 	if err != nil {
-		return err
+		return &os.PathError{Op: "open", Path: temp, Err: err}
 	}
 	defer func() {
 		if err != nil {
-			_ = os.Remove(f.Name()) // the first error is the one to tell
+			_ = unix.Unlink(temp) // the first error is the one to tell
 		}
 	}()
-	_, err = f.Write(data)
+	err = writeAll(fd, data)
 	if err == nil {
-		err = f.Chmod(mode)
+		err = unix.Fchmod(fd, uint32(mode.Perm()))
 	}
-	if closeErr := f.Close(); err == nil {
+	if closeErr := unix.Close(fd); err == nil {
 		err = closeErr
 	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
+	if err != nil {
+		return &os.PathError{Op: "write", Path: temp, Err: err}
 	}
-	return err
+	if err = unix.Rename(temp, path); err != nil {
+		return &os.LinkError{Op: "rename", Old: temp, New: path, Err: err}
+	}
+	return nil
+}
+
+// writeAll writes all of data to a file.
+func writeAll(fd int, data []byte) error {
+	for len(data) > 0 {
+		n, err := unix.Write(fd, data)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+		data = data[max(n, 0):]
+	}
+	return nil
 }
 
 // ReadPid reads a pid file: one decimal number above 0. A file that is not there

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Options are the options of containerd's runc shim, containerd.runc.v1.Options.
@@ -63,8 +65,32 @@ func (d Dir) ReadRuntime() (string, error) {
 	return string(data), nil
 }
 
-// WriteExit writes the exit record.
-func (d Dir) WriteExit(e Exit) error { return d.writeJSON(ExitFile, e) }
+// WriteExit writes the exit record. The announcement of the exit waits for it, so it is made without encoding/json, and in one
+// write(2) to the file itself: a process that is killed on the way leaves no record or an empty one, which is none, but never a part.
+func (d Dir) WriteExit(e Exit) error {
+	at, err := e.ExitedAt.UTC().MarshalText()
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", ExitFile, err)
+	}
+	data := fmt.Appendf(nil, `{"pid":%d,"status":%d,"signal":%d,"core_dumped":%t,"oom_killed":%t,"exited_at":"%s"}`,
+		e.Pid, e.Status, e.Signal, e.Core, e.OOM, at)
+	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_TRUNC | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	fd, err := unix.Open(d.File(ExitFile), flags, privateMode)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", ExitFile, err)
+	}
+	err = unix.Fchmod(fd, privateMode) // whatever the umask
+	if err == nil {
+		err = writeAll(fd, data)
+	}
+	if closeErr := unix.Close(fd); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", ExitFile, err)
+	}
+	return nil
+}
 
 // ReadExit reads the exit record. One that is not there (init lives, or died
 // unseen) is an error that wraps fs.ErrNotExist.
