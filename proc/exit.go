@@ -2,6 +2,7 @@ package proc
 
 import (
 	"context"
+	"runtime"
 	"time"
 
 	"github.com/wisp-shim/wisp/bundle"
@@ -21,7 +22,8 @@ func (p *process) awaitExit() {
 	}
 	p.finish()
 	if p.id == "" && p.task.oom != nil {
-		p.task.oom.Close() // after the announcement, which need not wait for it
+		runtime.Gosched() // the event and the replies go out first: there may be one P
+		p.task.oom.Close()
 	}
 }
 
