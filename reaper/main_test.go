@@ -7,7 +7,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -46,6 +45,11 @@ func (r *runner) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	r.wg.Go(func() { r.err = r.reaper.Run(ctx) })
+	p, err := r.reaper.Start(Command{Path: shell, Args: []string{"sh", "-c", ":"}})
+	if err != nil {
+		panic(err)
+	}
+	<-p.Done() // Run has all that it opens
 }
 
 func (r *runner) stop() error {
@@ -70,16 +74,12 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// warm has the netpoller open its descriptors, and os/signal start its goroutine,
-// before anybody counts.
+// warm has the netpoller open its descriptors before anybody counts.
 func warm() {
 	if r, w, err := os.Pipe(); err == nil {
 		_ = r.Close()
 		_ = w.Close()
 	}
-	c := make(chan os.Signal, 1)
-	signal.Notify(c, syscall.SIGCHLD)
-	signal.Stop(c)
 }
 
 // checkLeaks fails the test if it ends with other descriptors, goroutines, children,

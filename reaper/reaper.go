@@ -18,12 +18,12 @@ package reaper
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/signal"
 	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/wisp-shim/wisp/internal/bell"
 )
 
 // Reaper reaps all children of this process. A process has one.
@@ -66,16 +66,17 @@ func New() *Reaper {
 // Only one Run may be active. Children that are alive when it ends stay as
 // they are: their Done stays open, and a later Run takes them up again.
 //
-// Its wake-up is SIGCHLD by way of os/signal, which costs one thread that a
-// program with a SIGTERM handler pays for anyhow. A signalfd under the netpoller
-// would save it, but needs SIGCHLD blocked in all threads, and Go's runtime
-// unblocks SIGCHLD in each thread it starts (_SigUnblock in its sigtable).
-// Polling pidfds instead would leave orphans that nobody knows unreaped.
-// Signals that coalesce lose nothing: each one has wait4 called until it is dry.
+// Its wake-up is SIGCHLD by way of package bell. A signalfd needs SIGCHLD
+// blocked in all threads, and Go's runtime unblocks SIGCHLD in each thread it
+// starts (_SigUnblock in its sigtable). Polling pidfds instead would leave
+// orphans that nobody knows unreaped. Signals that coalesce lose nothing: each
+// one has wait4 called until it is dry.
 func (r *Reaper) Run(ctx context.Context) error {
-	sigs := make(chan os.Signal, 1)
-	signal.Notify(sigs, syscall.SIGCHLD)
-	defer signal.Stop(sigs)
+	children, err := bell.Open(syscall.SIGCHLD)
+	if err != nil {
+		return err
+	}
+	defer children.Close()
 	if err := r.subreaper(); err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func (r *Reaper) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-sigs:
+		case <-children.C:
 		case <-r.wake:
 		}
 	}

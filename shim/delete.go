@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/wisp-shim/wisp/bundle"
+	"github.com/wisp-shim/wisp/internal/bell"
 	"github.com/wisp-shim/wisp/internal/mount"
 	"github.com/wisp-shim/wisp/protos"
 	"github.com/wisp-shim/wisp/reaper"
@@ -100,7 +100,11 @@ func removeContainer(ctx context.Context, cl *commandLine, dir bundle.Dir) error
 func deleteByRuntime(ctx context.Context, cl *commandLine, dir bundle.Dir, options bundle.Options) error {
 	ctx, cancel := context.WithTimeout(ctx, runtimeDeleteTimeout)
 	defer cancel()
-	swallowSignals()
+	swallowed, err := bell.Open(unix.SIGTERM, unix.SIGINT) // ignored they would stay so in the runtime
+	if err != nil {
+		return err
+	}
+	defer swallowed.Close() // ignored again
 	return withReaper(func(r *reaper.Reaper) error {
 		options.SystemdCgroup = false // the state says it
 		return newRuntime(dir, cl.namespace, options, r).Delete(ctx, cl.id, true)
@@ -119,11 +123,6 @@ func withReaper(f func(*reaper.Reaper) error) error {
 		err = errors.Join(err, runErr)
 	}
 	return err
-}
-
-// swallowSignals makes SIGTERM and SIGINT harmless to us from here on, but not, as ignoreSignals, to the runtime.
-func swallowSignals() {
-	signal.Notify(make(chan os.Signal, 1), unix.SIGTERM, unix.SIGINT) // never read: what does not fit is discarded
 }
 
 // unmountRootfs unmounts what the shim has mounted on rootfs. An empty directory that is no mount point has nothing on or in it.

@@ -25,7 +25,7 @@ const envTestShim = "WISP_TEST_SHIM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(envTestShim) != "" {
-		env := Environment{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ()}
+		env := Environment{Stdin: os.Stdin, Stdout: Descriptor(1), Stderr: Descriptor(2), Environ: os.Environ()}
 		os.Exit(run(context.Background(), os.Args, env, serveStub))
 	}
 	os.Exit(m.Run())

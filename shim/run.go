@@ -44,6 +44,21 @@ type Environment struct {
 	Environ        []string // "key=value", as os.Environ gives it
 }
 
+// Descriptor is a file descriptor to write to. Unlike an os.File it does not end the program (SIGPIPE) when it is standard output and
+// nobody reads there any more: a start whose daemon has gone has things to undo.
+type Descriptor int
+
+func (d Descriptor) Write(p []byte) (n int, err error) {
+	for n < len(p) {
+		m, err := unix.Write(int(d), p[n:])
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+		n += max(m, 0)
+	}
+	return n, nil
+}
+
 // get returns the value of a variable, "" when it is not set.
 func (e Environment) get(key string) string {
 	for _, kv := range e.Environ {
@@ -250,6 +265,5 @@ func (cl *commandLine) server(dir bundle.Dir, env Environment, socket *os.File) 
 }
 
 // ignoreSignals makes SIGTERM and SIGINT harmless to start and delete: a daemon that is being stopped would otherwise leave half a
-// shim behind. It is undone by signal.Notify, which must come before the runtime is run, for what is ignored stays so in children.
-// (Notify itself is not used here: it makes two threads, a tenth of the time that start and delete take.)
+// shim behind. What is ignored stays so in children: before a runtime is run, a bell must take the signals over.
 func ignoreSignals() { signal.Ignore(unix.SIGTERM, unix.SIGINT) }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wisp-shim/wisp/bundle"
+	"github.com/wisp-shim/wisp/internal/bell"
 	"github.com/wisp-shim/wisp/proc"
 	"github.com/wisp-shim/wisp/protos"
 	"github.com/wisp-shim/wisp/reaper"
@@ -59,9 +59,11 @@ func serve(ctx context.Context, cfg serverConfig) error {
 	if cfg.Procs > 0 {
 		runtime.GOMAXPROCS(cfg.Procs)
 	}
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGUSR1, unix.SIGPIPE)
-	defer signal.Stop(signals)
+	signals, err := bell.Open(unix.SIGTERM, unix.SIGINT, unix.SIGUSR1)
+	if err != nil {
+		return err
+	}
+	defer signals.Close()
 	log, err := OpenLog(cfg.Bundle, cfg.Namespace, cfg.ID, cfg.Debug)
 	if err != nil {
 		return err
@@ -110,7 +112,7 @@ func (s *server) emit(e proc.Event) {
 func (s *server) leave() { s.once.Do(func() { close(s.leaving) }) }
 
 // run starts the parts in the order in which they need each other, waits for the end, and takes them down the other way round.
-func (s *server) run(ctx context.Context, signals <-chan os.Signal) error {
+func (s *server) run(ctx context.Context, signals *bell.Bell) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var parts sync.WaitGroup
 	var reaperErr error
@@ -129,24 +131,30 @@ func (s *server) run(ctx context.Context, signals <-chan os.Signal) error {
 }
 
 // live handles signals until it is time to leave.
-func (s *server) live(signals <-chan os.Signal, served <-chan error) error {
+func (s *server) live(signals *bell.Bell, served <-chan error) error {
 	for {
 		select {
 		case <-s.leaving:
 			return nil
 		case err := <-served:
 			return fmt.Errorf("serve %s: %w", s.cfg.SocketPath, err)
-		case sig := <-signals:
-			switch sig {
-			case unix.SIGUSR1:
+		case <-signals.C:
+			if signals.Took(unix.SIGUSR1) {
 				s.dump()
-			case unix.SIGTERM, unix.SIGINT:
-				s.log.Info("shim is told to stop", "signal", sig)
+			}
+			if toldToStop(signals) {
+				s.log.Info("shim is told to stop")
 				s.stopTasks(signals)
 				return nil
 			}
 		}
 	}
+}
+
+// toldToStop tells whether SIGTERM or SIGINT has come.
+func toldToStop(signals *bell.Bell) bool {
+	term, interrupt := signals.Took(unix.SIGTERM), signals.Took(unix.SIGINT)
+	return term || interrupt
 }
 
 func (s *server) dump() {
@@ -158,7 +166,7 @@ func (s *server) dump() {
 
 // stopTasks does not abandon what runs (docs/decisions/0017): each container gets the signal that this process got, and after a grace SIGKILL; a second
 // signal ends the grace. Their exits are recorded and told as always.
-func (s *server) stopTasks(signals <-chan os.Signal) {
+func (s *server) stopTasks(signals *bell.Bell) {
 	tasks := s.tasks.all()
 	if len(tasks) == 0 {
 		return
@@ -176,7 +184,7 @@ func (s *server) stopTasks(signals <-chan os.Signal) {
 	case <-done:
 		return
 	case <-timer.C:
-	case <-signals:
+	case <-signals.C:
 	}
 	for _, t := range tasks {
 		s.stopTask(t, unix.SIGKILL)

@@ -16,8 +16,8 @@ import (
 func main() {
 	os.Exit(shim.Run(context.Background(), os.Args, shim.Environment{
 		Stdin:   os.Stdin,
-		Stdout:  os.Stdout,
-		Stderr:  os.Stderr,
+		Stdout:  shim.Descriptor(1),
+		Stderr:  shim.Descriptor(2),
 		Environ: os.Environ(),
 	}))
 }

@@ -24,7 +24,7 @@ type layer struct {
 // layers lists every package of ours but the root and fakes (xxxtest, which may import what they stand for). A
 // package imports lower layers only, never a sibling: docs/architecture.md. Tests may import more.
 func layers() []layer {
-	shimParts := []string{"protos", "bundle", "reaper", "io", "runc", "proc", "internal/cgroup", "internal/detach", "internal/mount"}
+	shimParts := []string{"protos", "bundle", "reaper", "io", "runc", "proc", "internal/bell", "internal/cgroup", "internal/detach", "internal/mount"}
 	manager := []string{"protos", "bundle", "internal/launch"}
 	const (
 		bottom = "it is at the bottom: anything may import it"
@@ -34,8 +34,9 @@ func layers() []layer {
 		{"protos", nil, bottom},
 		{"protos/gen", nil, "it is a tool that writes protos"},
 		{"bundle", nil, bottom},
-		{"reaper", nil, bottom},
+		{"reaper", []string{"internal/bell"}, "it knows children and their signal"},
 		{"io", nil, bottom},
+		{"internal/bell", nil, bottom},
 		{"internal/cgroup", nil, bottom},
 		{"internal/detach", nil, bottom},
 		{"internal/mount", nil, bottom},

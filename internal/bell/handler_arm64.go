@@ -1,0 +1,4 @@
+package bell
+
+// restorerFlag: on this architecture the kernel has handlers return by way of the vDSO.
+const restorerFlag = 0
