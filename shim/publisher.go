@@ -169,7 +169,7 @@ func (p *Publisher) pause(ctx context.Context, d time.Duration) bool {
 func (p *Publisher) forward(ctx context.Context, e event) error {
 	ctx, cancel := context.WithTimeout(ctx, publishCall)
 	defer cancel()
-	if err := p.connect(ctx); err != nil {
+	if err := p.connect(); err != nil {
 		return err
 	}
 	// ttrpc writes without looking at ctx: a daemon that is stopped and does not read must not hold us.
@@ -186,12 +186,12 @@ func (p *Publisher) forward(ctx context.Context, e event) error {
 	return err
 }
 
-func (p *Publisher) connect(ctx context.Context) error {
+// connect connects unless it is connected. It cannot hang: a unix socket whose backlog is full refuses at once a descriptor that does not block.
+func (p *Publisher) connect() error {
 	if p.client != nil {
 		return nil
 	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", p.address)
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: p.address, Net: "unix"})
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNotConnected, err)
 	}
