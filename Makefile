@@ -46,9 +46,13 @@ help: ## show this
 
 deps: packages $(addprefix $(TOOLS)/,runc containerd ctr containerd-shim-runc-v2) $(ROOTFS)/etc/passwd ## get what building and testing need: Debian packages, runc, containerd 2.4, a busybox root file system
 
-build: ## build bin/containerd-shim-wisp-v2 and bin/shimctl
-	$(BUILD) -ldflags "-s -w $(ENTRY) -X github.com/wisp-shim/wisp/shim.version=$(VERSION)" -o $(SHIM) ./cmd/shim
+build: shim ## build bin/containerd-shim-wisp-v2 and bin/shimctl
 	$(BUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o $(SHIMCTL) ./cmd/shimctl
+
+# Tests build the shim with this, so that it is the same.
+shim:
+	@build/overlay.sh $(CACHE)/overlay
+	$(BUILD) -overlay $(CACHE)/overlay/overlay.json -ldflags "-s -w $(ENTRY) -X github.com/wisp-shim/wisp/shim.version=$(VERSION)" -o $(SHIM) ./cmd/shim
 
 run: deps build ## run a container with the shim, show its events and exit status; it exits with 42
 	@echo '+ $(SHIMCTL) run --events $(ROOTFS) /bin/sh -c ...'
@@ -149,4 +153,4 @@ $(ROOTFS)/etc/passwd: | packages
 	@for name in $$(busybox --list); do [ $$name = busybox ] || ln -sf busybox $(ROOTFS)/bin/$$name; done
 	@echo 'root:x:0:0:root:/root:/bin/sh' >$@
 
-.PHONY: help deps build run test vet layers bench soak lint fuzz protos check-protos clean packages
+.PHONY: help deps build shim run test vet layers bench soak lint fuzz protos check-protos clean packages

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -48,8 +47,7 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", entryFlag(), "-o", filepath.Join(dir, "containerd-shim-wisp-v2"), ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build := exec.Command("make", "-s", "-C", "../..", "shim", "SHIM="+filepath.Join(dir, "containerd-shim-wisp-v2"))
 	if output, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build the shim: %v\n%s", err, output)
 		return 1
@@ -69,14 +67,6 @@ func testMain(m *testing.M) int {
 	os.Setenv("WISP_TEST_BUILT", dir)
 	os.Setenv("WISP_TEST_TOOLS", tools)
 	return m.Run()
-}
-
-// entryFlag has the binary begin where the Makefile lets it begin.
-func entryFlag() string {
-	if runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64" {
-		return "-E github.com/wisp-shim/wisp/internal/detach.entry"
-	}
-	return ""
 }
 
 func binaries() built {

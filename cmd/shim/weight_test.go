@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -13,10 +14,11 @@ import (
 // The weight of an idle shim with one task and no streams. What depends on the machine's speed is measured by `make bench`; these figures do not, and a change
 // that spoils one is to say why it must.
 const (
-	weightAnonymous  = 1700 // kB of anonymous memory: what is nobody else's. Some 1,250 measured
-	weightThreads    = 6    // 5 measured
+	weightAnonymous  = 1200 // kB of anonymous memory: what is nobody else's. Some 950 measured
+	weightStorm      = 2100 // the same after 40 execs at once: 1,450 to 1,800
+	weightThreads    = 5    // 3 or 4 measured
 	weightFDs        = 14   // 11 measured
-	weightGoroutines = 13   // 9 measured
+	weightGoroutines = 13   // 10 measured
 	weightWakeups    = 3    // of all threads, while it is watched
 	weightRest       = 4 * time.Second
 	weightWatch      = 10 * time.Second
@@ -49,6 +51,29 @@ func TestWeightOfAnIdleShim(t *testing.T) {
 	n, err := strconv.Atoi(match[1])
 	must(t, err)
 	limit("goroutines", n, weightGoroutines)
+	r.finish()
+}
+
+// What a storm of execs has taken goes back.
+func TestWeightAfterAStormOfExecs(t *testing.T) {
+	const storm = 40
+	r := newRig(t, nil, "sleep", "1000").start()
+	r.run()
+	var execs sync.WaitGroup
+	for i := range storm {
+		execs.Go(func() {
+			id := "e" + strconv.Itoa(i)
+			r.exec(id, "", "true")
+			r.wait(id)
+			r.delete(id)
+		})
+	}
+	execs.Wait()
+	time.Sleep(weightRest)
+	t.Logf("kB of anonymous memory: %d", r.anonymous())
+	if kb := r.anonymous(); kb > weightStorm {
+		t.Errorf("%d kB of anonymous memory after %d execs at once, limit %d", kb, storm, weightStorm)
+	}
 	r.finish()
 }
 
