@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
@@ -56,9 +57,13 @@ type lab struct {
 	serial int
 }
 
+// newLab mounts a tmpfs on the working directory, for /run is one where shims run, if not on every machine for development.
 func newLab(o options) (*lab, error) {
 	if err := os.MkdirAll(o.work, 0o700); err != nil {
 		return nil, err
+	}
+	if err := unix.Mount("wisp-bench", o.work, "tmpfs", 0, "mode=0700"); err != nil {
+		return nil, fmt.Errorf("mount tmpfs on %s: %w", o.work, err)
 	}
 	events, err := launch.Listen(filepath.Join(o.work, "events.sock"))
 	if err != nil {
@@ -74,7 +79,8 @@ func newLab(o options) (*lab, error) {
 
 func (l *lab) close() {
 	_ = l.events.Close()
-	_ = os.RemoveAll(l.work)
+	_ = unix.Unmount(l.work, unix.MNT_DETACH)
+	_ = os.Remove(l.work)
 }
 
 // box is one task under one contender.

@@ -150,7 +150,7 @@ func (l *lab) idleWakeups(ctx context.Context, all map[string][]*box) error {
 	return nil
 }
 
-// weighAfterExecs looks at what execs leave in memory: forty at once, then many in sequence.
+// weighAfterExecs looks at what execs leave in memory: forty at once in one shim, many in sequence in another.
 func (l *lab) weighAfterExecs(ctx context.Context, all map[string][]*box) error {
 	sequence := 2000
 	if l.quick {
@@ -170,9 +170,9 @@ func (l *lab) weighAfterExecs(ctx context.Context, all map[string][]*box) error 
 			return nil
 		}},
 	}
-	for _, step := range steps {
+	for i, step := range steps {
 		for _, boxes := range all {
-			if err := step.work(boxes[0]); err != nil {
+			if err := step.work(boxes[i]); err != nil {
 				return err
 			}
 		}
@@ -180,7 +180,7 @@ func (l *lab) weighAfterExecs(ctx context.Context, all map[string][]*box) error 
 			return err
 		}
 		for name, boxes := range all {
-			u, err := usageOf(boxes[0].server.Pid)
+			u, err := usageOf(boxes[i].server.Pid)
 			if err != nil {
 				return err
 			}

@@ -11,7 +11,7 @@ import (
 
 // options is the command line.
 type options struct {
-	work       string // directory for bundles and sockets; on a tmpfs by default
+	work       string // directory for bundles and sockets
 	out        string // directory for results
 	rootfs     string
 	runc       string
@@ -25,7 +25,7 @@ type options struct {
 // parse reads the command line.
 func parse() options {
 	var o options
-	flag.StringVar(&o.work, "work", "/run/wisp-bench", "directory for bundles and sockets")
+	flag.StringVar(&o.work, "work", "/run/wisp-bench", "directory for bundles and sockets; a tmpfs is mounted there")
 	flag.StringVar(&o.out, "out", "bench/out", "directory for the results")
 	flag.StringVar(&o.rootfs, "rootfs", ".cache/rootfs", "a busybox root file system")
 	flag.StringVar(&o.runc, "runc", ".cache/bin/runc", "the runtime of all contenders")
