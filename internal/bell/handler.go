@@ -2,9 +2,6 @@
 
 package bell
 
-// handler is what the kernel calls, never Go.
-func handler()
-
 // handlerPC and restorerPC are addresses for sigaction.
 func handlerPC() uintptr
 func restorerPC() uintptr

@@ -8,7 +8,7 @@ GLOBL one<>(SB), RODATA, $8
 // func handler()
 // The kernel calls it with the signal's number in DI, on the signal stack, with restorer to return to. It may come between any two
 // instructions of Go; what it changes the kernel puts back.
-TEXT ·handler(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
+TEXT handler<>(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOVLQZX DI, AX
 	LEAQ seen<>(SB), CX
 	MOVB $1, (CX)(AX*1)
@@ -28,7 +28,7 @@ TEXT restorer<>(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 
 // func handlerPC() uintptr
 TEXT ·handlerPC(SB), NOSPLIT, $0-8
-	LEAQ ·handler(SB), AX
+	LEAQ handler<>(SB), AX
 	MOVQ AX, ret+0(FP)
 	RET
 

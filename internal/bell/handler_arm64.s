@@ -7,7 +7,7 @@ GLOBL one<>(SB), RODATA, $8
 
 // func handler()
 // As in handler_amd64.s; the number is in R0, and the link register leads to rt_sigreturn.
-TEXT ·handler(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
+TEXT handler<>(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 	MOVWU R0, R0
 	MOVD $seen<>(SB), R1
 	MOVD $1, R2
@@ -22,7 +22,7 @@ TEXT ·handler(SB), NOSPLIT|NOFRAME|TOPFRAME, $0
 
 // func handlerPC() uintptr
 TEXT ·handlerPC(SB), NOSPLIT, $0-8
-	MOVD $·handler(SB), R0
+	MOVD $handler<>(SB), R0
 	MOVD R0, ret+0(FP)
 	RET
 
