@@ -4,9 +4,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
+)
+
+const (
+	// exitDraft is the exit record until init ends: empty.
+	exitDraft = ".exit.json"
+	// exitRoom is enough for any exit record, in bytes.
+	exitRoom = 192
 )
 
 // Options are the options of containerd's runc shim, containerd.runc.v1.Options.
@@ -65,31 +73,54 @@ func (d Dir) ReadRuntime() (string, error) {
 	return string(data), nil
 }
 
-// WriteExit writes the exit record. The announcement of the exit waits for it, so it is made without encoding/json, and in one
-// write(2) to the file itself: a process that is killed on the way leaves no record or an empty one, which is none, but never a part.
-func (d Dir) WriteExit(e Exit) error {
-	at, err := e.ExitedAt.UTC().MarshalText()
+// PrepareExit makes the file that WriteExit fills and gives its name: making it takes longer than all the rest, and can be done while init lives.
+func (d Dir) PrepareExit() error {
+	path := d.File(exitDraft)
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, privateMode)
 	if err != nil {
-		return fmt.Errorf("encode %s: %w", ExitFile, err)
-	}
-	data := fmt.Appendf(nil, `{"pid":%d,"status":%d,"signal":%d,"core_dumped":%t,"oom_killed":%t,"exited_at":"%s"}`,
-		e.Pid, e.Status, e.Signal, e.Core, e.OOM, at)
-	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_TRUNC | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	fd, err := unix.Open(d.File(ExitFile), flags, privateMode)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", ExitFile, err)
+		return fmt.Errorf("prepare %s: %w", ExitFile, err)
 	}
 	err = unix.Fchmod(fd, privateMode) // whatever the umask
-	if err == nil {
-		err = writeAll(fd, data)
-	}
 	if closeErr := unix.Close(fd); err == nil {
 		err = closeErr
 	}
 	if err != nil {
+		return fmt.Errorf("prepare %s: %w", ExitFile, err)
+	}
+	return nil
+}
+
+// WriteExit writes the exit record, whole or not at all. The announcement of the exit waits for it: hence PrepareExit, without which it makes the file itself.
+func (d Dir) WriteExit(e Exit) error {
+	data := e.appendJSON(make([]byte, 0, exitRoom))
+	draft := d.File(exitDraft)
+	fd, err := unix.Open(draft, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return WriteFile(d.File(ExitFile), data, privateMode)
+	}
+	err = writeAll(fd, data)
+	if closeErr := unix.Close(fd); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = unix.Rename(draft, d.File(ExitFile))
+	}
+	if err != nil {
+		_ = unix.Unlink(draft) // the first error is the one to tell
 		return fmt.Errorf("write %s: %w", ExitFile, err)
 	}
 	return nil
+}
+
+// appendJSON adds what encoding/json would make of e with its time in UTC. Using that for the first time costs 0.2 ms, a third of it for the local time zone.
+func (e Exit) appendJSON(b []byte) []byte {
+	b = strconv.AppendInt(append(b, `{"pid":`...), int64(e.Pid), 10)
+	b = strconv.AppendInt(append(b, `,"status":`...), int64(e.Status), 10)
+	b = strconv.AppendInt(append(b, `,"signal":`...), int64(e.Signal), 10)
+	b = strconv.AppendBool(append(b, `,"core_dumped":`...), e.Core)
+	b = strconv.AppendBool(append(b, `,"oom_killed":`...), e.OOM)
+	b = e.ExitedAt.UTC().AppendFormat(append(b, `,"exited_at":"`...), time.RFC3339Nano)
+	return append(b, `"}`...)
 }
 
 // ReadExit reads the exit record. One that is not there (init lives, or died

@@ -1,7 +1,10 @@
 package bundle
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"math"
 	"os"
 	"reflect"
 	"strings"
@@ -59,6 +62,41 @@ func TestTheRuntimeIsReadAsWritten(t *testing.T) {
 		must(t, dir.WriteRuntime(want))
 		if got, err := dir.ReadRuntime(); err != nil || got != want {
 			t.Errorf("got %q, %v; want %q", got, err, want)
+		}
+	}
+}
+
+func TestTheExitRecordIsItsDraftRenamed(t *testing.T) {
+	dir := Dir(t.TempDir())
+	must(t, os.WriteFile(dir.File(exitDraft), bytes.Repeat([]byte("of a shim that was killed"), exitRoom), 0o644))
+	must(t, dir.PrepareExit())
+	if _, err := dir.ReadExit(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the draft counts as a record: %v", err)
+	}
+	want := Exit{Pid: 1, Status: 3, ExitedAt: time.Date(2026, 11, 24, 6, 30, 0, 0, time.UTC)}
+	must(t, dir.WriteExit(want))
+	if got, err := dir.ReadExit(); err != nil || got != want {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	left, err := os.ReadDir(string(dir))
+	if err != nil || len(left) != 1 {
+		t.Fatalf("the bundle holds %v, %v", left, err)
+	}
+	if info, err := left[0].Info(); err != nil || info.Mode() != 0o600 {
+		t.Errorf("its mode is %v, %v", info.Mode(), err)
+	}
+}
+
+func TestTheExitRecordIsWhatEncodingJSONMakesOfIt(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 123456789, time.FixedZone("", 3600))
+	for _, e := range []Exit{{}, {Pid: math.MaxInt64, Status: 255, Signal: 64, Core: true, OOM: true, ExitedAt: at}} {
+		got := e.appendJSON(nil)
+		if len(got) > exitRoom {
+			t.Errorf("it takes %d bytes", len(got))
+		}
+		e.ExitedAt = e.ExitedAt.UTC()
+		if want, err := json.Marshal(e); err != nil || string(got) != string(want) {
+			t.Errorf("got  %s\nwant %s, %v", got, want, err)
 		}
 	}
 }

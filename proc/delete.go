@@ -58,6 +58,10 @@ func (t *Task) removeContainer(ctx context.Context) error {
 		return err
 	}
 	t.drain(ctx, t.init)
+	if t.oom != nil {
+		t.work.Add(1)
+		go t.endOOM()
+	}
 	if err := t.cfg.Runtime.Delete(ctx, t.id, false); err != nil && !errors.Is(err, runc.ErrNotExist) {
 		return err
 	}

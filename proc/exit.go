@@ -2,7 +2,6 @@ package proc
 
 import (
 	"context"
-	"runtime"
 	"time"
 
 	"github.com/wisp-shim/wisp/bundle"
@@ -13,6 +12,9 @@ import (
 // It ends with the process; task.work counts it.
 func (p *process) awaitExit() {
 	defer p.task.work.Done()
+	if p.id == "" {
+		p.task.prepareExit()
+	}
 	<-p.child.Done()
 	exit := p.child.Exit()
 	p.streams.ProcessExited()
@@ -21,9 +23,12 @@ func (p *process) awaitExit() {
 		p.task.settle(exit)
 	}
 	p.finish()
-	if p.id == "" && p.task.oom != nil {
-		runtime.Gosched() // the event and the replies go out first: there may be one P
-		p.task.oom.Close()
+}
+
+// prepareExit does for the exit record what can be done while init lives.
+func (t *Task) prepareExit() {
+	if err := t.cfg.Bundle.PrepareExit(); err != nil {
+		t.warn("prepare exit record", "error", err)
 	}
 }
 

@@ -29,7 +29,7 @@ func (t *Task) checkOOM() {
 	if t.cgroup == nil {
 		return
 	}
-	kills, err := t.cgroup.OOMKills()
+	kills, err := t.oomKills()
 	if err != nil {
 		return // the cgroup is gone, or has no memory controller
 	}
@@ -41,4 +41,21 @@ func (t *Task) checkOOM() {
 	t.oomSeen = kills
 	t.init.oom = true
 	t.emitLocked(Event{Kind: EventOOM, At: time.Now()})
+}
+
+// oomKills is the kernel's count, from the watch if there is one: that has its file open.
+func (t *Task) oomKills() (uint64, error) {
+	if t.oom != nil {
+		if kills, err := t.oom.Kills(); err == nil {
+			return kills, nil
+		}
+	}
+	return t.cgroup.OOMKills()
+}
+
+// endOOM is a goroutine of Delete, which does not wait for it: it runs while the runtime does. The watch is not ended with init, for the announcement
+// of an exit is to find the processor free.
+func (t *Task) endOOM() {
+	defer t.work.Done()
+	t.oom.Close()
 }

@@ -2,6 +2,7 @@ package cgroup
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -18,26 +19,40 @@ func (c *Cgroup) OOMKills() (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if c.v2 {
-		return oomKills(own, "memory.events")
-	}
-	kills, err := oomKills(own, "memory.oom_control")
+	kills, err := oomKills(own, c.oomFile())
 	if err != nil {
 		return 0, err
+	}
+	below, err := c.oomKillsBelow(own)
+	return kills + below, err
+}
+
+// oomFile has the counter. v1 has it since Linux 4.13.
+func (c *Cgroup) oomFile() string {
+	if c.v2 {
+		return "memory.events"
+	}
+	return "memory.oom_control"
+}
+
+// oomKillsBelow is what the counter of own does not count.
+func (c *Cgroup) oomKillsBelow(own string) (kills uint64, err error) {
+	if c.v2 {
+		return 0, nil
 	}
 	err = walk(own, func(dir string) error {
 		if dir == own {
 			return nil
 		}
-		n, err := oomKills(dir, "memory.oom_control")
+		n, err := oomKills(dir, c.oomFile())
 		kills += n
 		return err
 	})
 	return kills, err
 }
 
-// oomKills reads the counter from memory.events (v2) or memory.oom_control (v1, Linux 4.13 and later).
-func oomKills(dir, file string) (kills uint64, err error) {
+// oomKills reads the counter in a directory.
+func oomKills(dir, file string) (uint64, error) {
 	text, err := slurp(dir, file)
 	if err != nil {
 		if isGone(err) {
@@ -45,21 +60,32 @@ func oomKills(dir, file string) (kills uint64, err error) {
 		}
 		return 0, err
 	}
-	pairs([]byte(text), func(key []byte, v uint64) {
+	return oomCount([]byte(text)), nil
+}
+
+// oomCount is the counter in its file's text.
+func oomCount(text []byte) (kills uint64) {
+	pairs(text, func(key []byte, v uint64) {
 		if string(key) == "oom_kill" {
 			kills = v
 		}
 	})
-	return kills, nil
+	return kills
 }
 
-// OOMWatch hears from the kernel about OOM kills in a cgroup. It holds one fd, which waits in Go's poller and needs no thread.
+// countRoom holds all of a counter's file, in bytes.
+const countRoom = 1024
+
+// OOMWatch hears from the kernel about OOM kills in a cgroup. It holds two fds: one waits in Go's poller and needs no thread; the counter's is kept because
+// to open it takes longer than to read it, and the announcement of a death waits for what it says.
 type OOMWatch struct {
-	cgroup *Cgroup
-	file   *os.File // an eventfd (v1) or an inotify instance (v2); owned
-	seen   uint64   // OOM kills that Run has told; its own
-	once   sync.Once
-	closed chan struct{}
+	cgroup  *Cgroup
+	own     string   // the cgroup's directory
+	file    *os.File // an eventfd (v1) or an inotify instance (v2); owned
+	counter *os.File // owned
+	seen    uint64   // OOM kills that Run has told; its own
+	once    sync.Once
+	closed  chan struct{}
 }
 
 // WatchOOM registers with the kernel. OOM kills from now on are told by Run; those before are in OOMKills. The caller calls Close.
@@ -68,19 +94,36 @@ func (c *Cgroup) WatchOOM() (*OOMWatch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch OOM kills: %w", err)
 	}
-	register := eventfd
-	if c.v2 {
-		register = inotify
-	}
-	seen, err := c.OOMKills()
+	counter, err := open(unix.AT_FDCWD, own+"/"+c.oomFile(), unix.O_RDONLY)
 	if err != nil {
 		return nil, fmt.Errorf("watch OOM kills: %w", err)
 	}
-	fd, err := register(own)
+	w := &OOMWatch{cgroup: c, own: own, counter: os.NewFile(uintptr(counter), c.oomFile()), closed: make(chan struct{})}
+	var fd int
+	if w.seen, err = w.Kills(); err == nil {
+		if c.v2 {
+			fd, err = inotify(own)
+		} else {
+			fd, err = eventfd(own, counter)
+		}
+	}
 	if err != nil {
+		_ = w.counter.Close() // it was only read
 		return nil, fmt.Errorf("watch OOM kills: %w", err)
 	}
-	return &OOMWatch{cgroup: c, file: os.NewFile(uintptr(fd), "oom"), seen: seen, closed: make(chan struct{})}, nil
+	w.file = os.NewFile(uintptr(fd), "oom")
+	return w, nil
+}
+
+// Kills is OOMKills, sooner. It fails once the watch is closed.
+func (w *OOMWatch) Kills() (uint64, error) {
+	var room [countRoom]byte
+	n, err := w.counter.ReadAt(room[:], 0)
+	if err != nil && err != io.EOF {
+		return 0, fmt.Errorf("read OOM kills: %w", err)
+	}
+	below, err := w.cgroup.oomKillsBelow(w.own)
+	return oomCount(room[:n]) + below, err
 }
 
 // Run calls told whenever the number of OOM kills has grown, in its own goroutine, which is the caller's. It returns when the watch is closed or the cgroup
@@ -127,7 +170,7 @@ func (w *OOMWatch) settle(told func()) bool {
 
 // check tells whether there have been kills since the last check.
 func (w *OOMWatch) check() bool {
-	kills, err := w.cgroup.OOMKills()
+	kills, err := w.Kills()
 	if err != nil || kills == w.seen {
 		return false
 	}
@@ -136,11 +179,12 @@ func (w *OOMWatch) check() bool {
 	return grown
 }
 
-// Close ends Run and frees the fd. It may be called in any state and more than once.
+// Close ends Run and frees the fds. It may be called in any state and more than once.
 func (w *OOMWatch) Close() {
 	w.once.Do(func() {
 		close(w.closed)
 		_ = w.file.Close()
+		_ = w.counter.Close()
 	})
 }
 
@@ -155,18 +199,14 @@ func (c *Cgroup) alive() bool {
 	return err == nil && !strings.Contains(events, "populated 0\n")
 }
 
-// eventfd asks the memory controller of v1 to write to an eventfd when the cgroup is out of memory. The kernel does so too when the cgroup is removed.
-func eventfd(dir string) (fd int, err error) {
+// eventfd asks the memory controller of v1 to write to an eventfd when the cgroup, whose memory.oom_control is control, is out of memory. The kernel does so too
+// when the cgroup is removed.
+func eventfd(dir string, control int) (fd int, err error) {
 	fd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		return -1, fmt.Errorf("make eventfd: %w", err)
 	}
-	control, err := open(unix.AT_FDCWD, dir+"/memory.oom_control", unix.O_RDONLY)
-	if err == nil {
-		err = put(dir, "cgroup.event_control", fmt.Sprintf("%d %d", fd, control))
-		_ = unix.Close(control)
-	}
-	if err != nil {
+	if err := put(dir, "cgroup.event_control", fmt.Sprintf("%d %d", fd, control)); err != nil {
 		_ = unix.Close(fd)
 		return -1, fmt.Errorf("register eventfd: %w", err)
 	}
