@@ -37,8 +37,10 @@ const (
 	drainQuiet = time.Second
 	// shrinkAfter is how long a stream with grown pipes must be silent to get small ones again.
 	shrinkAfter = 10 * time.Second
-	// floodNap is the pause between two moves of a flood of small writes. Go's timers have a resolution of 1 ms where nothing else runs.
+	// floodNap is the pause between two moves of a flood of small writes.
 	floodNap = time.Millisecond
+	// bulkNap is the pause between two moves of a flood of large writes: less than a writer and a reader need for a pipe of 1 MiB, one after the other.
+	bulkNap = 300 * time.Microsecond
 )
 
 // Sizes in bytes.

@@ -91,10 +91,15 @@ func buffered(fd int) int {
 // events polls fd once, without waiting.
 func events(fd int, want int16) int16 {
 	p := [1]unix.PollFd{{Fd: int32(fd), Events: want}}
+	poll(p[:])
+	return p[0].Revents
+}
+
+// poll looks once, without waiting.
+func poll(fds []unix.PollFd) {
 	for {
-		_, err := unix.Poll(p[:], 0)
-		if !errors.Is(err, unix.EINTR) {
-			return p[0].Revents
+		if _, err := unix.Poll(fds, 0); !errors.Is(err, unix.EINTR) {
+			return
 		}
 	}
 }

@@ -26,8 +26,9 @@ const (
 
 // mover moves pages from one pipe to another. One goroutine uses it, but for the counter and closing.
 //
-// A splice that would block does not say which of the two pipes it is for. The answer is looked up while the waiting has been prepared already, so
-// that a change right after the look is not missed: the poller is edge-triggered.
+// A splice that would block does not say which of the two pipes it is for, and it waits for the lock of a pipe in which somebody copies. So the pipes are
+// looked at by poll, which takes no lock, while the waiting has been prepared already: a change right after the look is not missed, although the poller is
+// edge-triggered.
 type mover struct {
 	src     *source
 	dst     *end
@@ -37,17 +38,18 @@ type mover struct {
 	err  error
 	size int // of both pipes, as far as it is known
 
-	heavy, light int       // splices in a row that moved much, or little
+	heavy, light int       // splices that moved much, or little, without one of the other kind between
 	gathered     int       // bytes moved by the light ones
 	since        time.Time // of the first of the light ones
-	floodNeed    int       // light splices in a row that make a flood
+	floodNeed    int       // light ones that make a flood
+	heavyNeed    int       // heavy ones that make one when the pipes cannot grow further
 	st           state
 	onSource     func(uintptr) bool // kept, so that a wait allocates nothing
 	onSink       func(uintptr) bool
 }
 
 func newMover(src *source, dst *end, closing *atomic.Bool) *mover {
-	m := &mover{src: src, dst: dst, closing: closing, size: pipeSmall, floodNeed: floodMin}
+	m := &mover{src: src, dst: dst, closing: closing, size: pipeSmall, floodNeed: floodMin, heavyNeed: heavyMin}
 	m.onSource = func(uintptr) bool { m.st = m.step(); return m.st != wantSource }
 	m.onSink = func(uintptr) bool { m.st = m.step(); return m.st != wantSink }
 	return m
@@ -112,6 +114,9 @@ func (m *mover) step() state {
 // splice moves up to a pipe's worth. With 0 bytes the state says why.
 func (m *mover) splice(fd int) (int, state) {
 	for {
+		if st := m.look(fd); st != again {
+			return 0, st
+		}
 		n, err := unix.Splice(fd, nil, m.dst.fd, nil, spliceMax, unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
 		switch {
 		case n > 0:
@@ -119,19 +124,27 @@ func (m *mover) splice(fd int) (int, state) {
 			return int(n), wantSource
 		case err == nil:
 			return 0, atEOF
-		case errors.Is(err, unix.EINTR):
-		case !errors.Is(err, unix.EAGAIN):
+		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN): // somebody else uses the sink
+		default:
 			m.err = fmt.Errorf("write to %s: %w", m.dst.file.Name(), err)
 			return 0, failed
-		case events(fd, unix.POLLIN)&unix.POLLHUP != 0 && buffered(fd) == 0:
-			// With a full sink the kernel says EAGAIN at the end too, and the edge that tells of it may have come: it would be waited for in vain.
-			return 0, atEOF
-		case buffered(fd) == 0:
-			return 0, wantSource
-		case events(m.dst.fd, unix.POLLOUT)&unix.POLLOUT == 0:
-			return 0, wantSink
 		}
 	}
+}
+
+// look tells what is to be waited for, or again if bytes can move. A sink without readers is for splice to find out.
+func (m *mover) look(fd int) state {
+	p := [2]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(m.dst.fd), Events: unix.POLLOUT}}
+	poll(p[:])
+	switch {
+	case p[0].Revents&(unix.POLLIN|unix.POLLHUP) == unix.POLLHUP:
+		return atEOF
+	case p[0].Revents&unix.POLLIN == 0:
+		return wantSource
+	case p[1].Revents == 0:
+		return wantSink
+	}
+	return again
 }
 
 // weigh grows the pipes of a heavy stream and notices a flood of small writes.
@@ -141,7 +154,7 @@ func (m *mover) weigh(n int) {
 		if n < m.size/2 {
 			return
 		}
-		if m.heavy++; m.heavy >= heavyMin {
+		if m.heavy++; m.size < pipeHuge && m.heavy >= heavyMin {
 			m.heavy = 0
 			m.grow(m.src.end.fd)
 		}
@@ -198,7 +211,7 @@ func (m *mover) reinterrupt() {
 func (m *mover) shrink() {
 	m.resize(m.src.end.fd, pipeSmall)
 	m.size = pipeSmall // what could not be made smaller is not asked for again
-	m.heavy, m.light, m.floodNeed = 0, 0, floodMin
+	m.heavy, m.light, m.floodNeed, m.heavyNeed = 0, 0, floodMin, heavyMin
 	_ = m.src.end.file.SetReadDeadline(time.Time{}) // closed: the next wait says so
 	m.reinterrupt()
 }
