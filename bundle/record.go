@@ -2,7 +2,9 @@ package bundle
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"time"
@@ -86,6 +88,14 @@ func (d Dir) PrepareExit() error {
 	}
 	if err != nil {
 		return fmt.Errorf("prepare %s: %w", ExitFile, err)
+	}
+	return nil
+}
+
+// DropExit removes what PrepareExit made, if the shim died before init did.
+func (d Dir) DropExit() error {
+	if err := unix.Unlink(d.File(exitDraft)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove draft of %s: %w", ExitFile, err)
 	}
 	return nil
 }

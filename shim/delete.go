@@ -47,6 +47,7 @@ func remove(ctx context.Context, cl *commandLine, cwd bundle.Dir, env Environmen
 	warn(removeUnrecorded(ctx, dir))
 	warn(dismissShim(ctx, cl, dir))
 	warn(unmountRootfs(ctx, dir))
+	warn(dir.DropExit())
 	data, err := proto.Marshal(lastExit(dir))
 	if err != nil {
 		return fmt.Errorf("marshal response: %w", err)
