@@ -1,19 +1,41 @@
 #!/bin/sh
-# overlay.sh DIR writes DIR/overlay.json for `go build -overlay`: it sizes two tables of the Go runtime for a heap of a megabyte
-# (docs/decisions/0023). They are capacities that grow on demand, nothing depends on their values but memory. A Go release that does not
-# have them is built as it is, and that is said.
+# overlay.sh DIR writes DIR/overlay.json for `go build -overlay`: constants of the Go runtime that fit a heap of a megabyte
+# (docs/decisions/0023). None of them bounds anything: where more is needed the runtime makes more. A Go release whose runtime looks
+# otherwise is built as it is, and that is said.
 set -eu
 dir=$1
-source=$(${GO:-go} env GOROOT)/src/runtime/mspanset.go
+runtime=$(${GO:-go} env GOROOT)/src/runtime
 mkdir -p "$dir"
-sed -e 's/spanSetBlockEntries = 512$/spanSetBlockEntries = 16/; s/spanSetBlockEntries = 512 /spanSetBlockEntries = 16 /' \
-	-e 's/spanSetInitSpineCap = 256$/spanSetInitSpineCap = 8/; s/spanSetInitSpineCap = 256 /spanSetInitSpineCap = 8 /' "$source" >"$dir/mspanset.go.$$"
-mv "$dir/mspanset.go.$$" "$dir/mspanset.go" # whole at any moment: another build may read it
-if [ "$(diff "$source" "$dir/mspanset.go" | grep -c '^>')" -eq 2 ]; then
-	replace="\"$source\":\"$(cd "$dir" && pwd)/mspanset.go\""
-else
-	echo "$source has other tables than those of Go 1.26: they are left as they are, and an idle shim keeps 0.9 MB more after its first collection" >&2
+dir=$(cd "$dir" && pwd)
+replace=
+known=yes
+
+# put FILE writes standard input to a file of DIR that is whole at any moment, for another build may read it.
+put() {
+	cat >"$dir/$1.$$"
+	mv "$dir/$1.$$" "$dir/$1"
+}
+
+# change FILE SED... copies a file of the runtime with the changes, each of which must change one line.
+change() {
+	file=$1
+	shift
+	expressions=
+	for s in "$@"; do expressions="$expressions;$s"; done
+	sed -e "${expressions#;}" "$runtime/$file" | put "$file"
+	[ "$(diff "$runtime/$file" "$dir/$file" | grep -c '^>')" -eq $# ] || known=no
+	replace="$replace,\"$runtime/$file\":\"$dir/$file\""
+}
+
+# The lists of spans: four for each size class, with a first block and an index of 6 KB.
+change mspanset.go 's/spanSetBlockEntries = 512 /spanSetBlockEntries = 16 /' 's/spanSetInitSpineCap = 256 /spanSetInitSpineCap = 8 /'
+# Mark bits: three chunks in turn, each cleared as a whole.
+change mheap.go 's/gcBitsChunkBytes = uintptr(64 << 10)/gcBitsChunkBytes = uintptr(8 << 10)/'
+# New goroutines get the smallest stack, not one of the average size, which those that end keep.
+change runtime1.go 's/debug.adaptivestackstart = 1 /debug.adaptivestackstart = 0 /'
+
+if [ $known = no ]; then
+	echo "$runtime is not as in Go 1.26: it is left as it is, and a shim keeps 1 MB more after its first collection" >&2
 	replace=
 fi
-echo "{\"Replace\":{$replace}}" >"$dir/overlay.json.$$"
-mv "$dir/overlay.json.$$" "$dir/overlay.json"
+echo "{\"Replace\":{${replace#,}}}" | put overlay.json

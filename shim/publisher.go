@@ -19,7 +19,7 @@ import (
 
 const (
 	publishCall     = 5 * time.Second        // one Forward, dialling included: what the daemon itself allows for an event
-	publishIdle     = time.Second            // an unused connection costs a goroutine and its buffers, so it is closed after this
+	publishIdle     = quietAfter / 2         // an unused connection costs goroutines and buffers: it is closed before memory goes back to the system
 	publishRetryMin = 100 * time.Millisecond // pause after the first failure; doubles up to publishRetryMax
 	publishRetryMax = 5 * time.Second        // a restarted daemon gets what it has missed within this time
 )

@@ -70,6 +70,7 @@ func (q *quiet) rest() {
 	}
 	shed()
 	if collected() {
+		runtime.GC() // pools (sync.Pool) keep what they hold over one collection
 		debug.FreeOSMemory()
 	}
 }
