@@ -3,10 +3,10 @@ package bundle
 import (
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,16 +68,44 @@ func writeAll(fd int, data []byte) error {
 	return nil
 }
 
+// readFile reads a regular file whole, with four system calls where the os package makes ten. One of more than limit bytes is an error.
+func readFile(path string, limit int) (data []byte, st unix.Stat_t, err error) {
+	fail := func(op string, err error) error { return &os.PathError{Op: op, Path: path, Err: err} }
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, st, fail("open", err)
+	}
+	defer unix.Close(fd) //nolint:errcheck // only read
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, st, fail("stat", err)
+	}
+	data = make([]byte, 0, max(st.Size, 0)+1) // one more, for the read that finds the end
+	for {
+		if len(data) == cap(data) {
+			data = slices.Grow(data, len(data)) // it grows while it is read
+		}
+		n, err := unix.Read(fd, data[len(data):cap(data)])
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return nil, st, fail("read", err)
+		}
+		data = data[:len(data)+n]
+		if len(data) > limit {
+			return nil, st, fail("read", unix.EFBIG)
+		}
+		if n == 0 {
+			return data, st, nil
+		}
+	}
+}
+
 // ReadPid reads a pid file: one decimal number above 0. A file that is not there
 // is an error that wraps fs.ErrNotExist.
 func ReadPid(path string) (int, error) {
 	name := filepath.Base(path)
-	f, err := os.Open(path)
-	if err != nil {
-		return 0, fmt.Errorf("read %s: %w", name, err)
-	}
-	defer f.Close() //nolint:errcheck // only read
-	data, err := io.ReadAll(io.LimitReader(f, maxPidFile+1))
+	data, _, err := readFile(path, maxPidFile+1)
 	if err != nil {
 		return 0, fmt.Errorf("read %s: %w", name, err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strconv"
 	"time"
 
@@ -15,6 +14,8 @@ import (
 const (
 	// exitDraft is the exit record until init ends: empty.
 	exitDraft = ".exit.json"
+	// maxRecord bounds the small files, in bytes.
+	maxRecord = 1 << 20
 	// exitRoom is enough for any exit record, in bytes.
 	exitRoom = 192
 )
@@ -68,7 +69,7 @@ func (d Dir) WriteRuntime(binary string) error {
 // ReadRuntime reads what WriteRuntime wrote. A file that is not there is an error
 // that wraps fs.ErrNotExist.
 func (d Dir) ReadRuntime() (string, error) {
-	data, err := os.ReadFile(d.File(RuntimeFile))
+	data, _, err := readFile(d.File(RuntimeFile), maxRecord)
 	if err != nil {
 		return "", fmt.Errorf("read %s: %w", RuntimeFile, err)
 	}
@@ -150,7 +151,7 @@ func (d Dir) writeJSON(name string, v any) error {
 }
 
 func (d Dir) readJSON(name string, v any) error {
-	data, err := os.ReadFile(d.File(name))
+	data, _, err := readFile(d.File(name), maxRecord)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
 	}

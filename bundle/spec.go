@@ -4,8 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+
+	"golang.org/x/sys/unix"
 )
+
+// maxSpec bounds config.json, in bytes; large ones have some 100 KB.
+const maxSpec = 16 << 20
 
 // pidNamespace is the type of a pid namespace in linux.namespaces.
 const pidNamespace = "pid"
@@ -24,6 +28,19 @@ type Spec struct {
 	// named, or one to join): then the kernel does not kill the container's other
 	// processes when init dies.
 	SharedPID bool
+
+	read stamp
+}
+
+// stamp tells whether a file is what it was.
+type stamp struct {
+	device, inode  uint64
+	size           int64
+	changed, wrote unix.Timespec
+}
+
+func stampOf(st *unix.Stat_t) stamp {
+	return stamp{device: st.Dev, inode: st.Ino, size: st.Size, changed: st.Ctim, wrote: st.Mtim}
 }
 
 // Size is the size of a terminal in character cells.
@@ -61,7 +78,7 @@ type config struct {
 // type, the error names the place and wraps ErrInvalid. What is not in Spec is not
 // checked.
 func (d Dir) ReadSpec() (*Spec, error) {
-	data, err := os.ReadFile(d.File(ConfigFile))
+	data, st, err := readFile(d.File(ConfigFile), maxSpec)
 	if err != nil {
 		return nil, fmt.Errorf("read spec: %w", err)
 	}
@@ -78,7 +95,17 @@ func (d Dir) ReadSpec() (*Spec, error) {
 		CgroupsPath: c.Linux.CgroupsPath,
 		Namespaces:  c.Linux.Namespaces,
 		SharedPID:   sharedPID(c.Linux.Namespaces),
+		read:        stampOf(&st),
 	}, nil
+}
+
+// RereadSpec returns known, which may be nil, if the file has not been touched since, and else is ReadSpec.
+func (d Dir) RereadSpec(known *Spec) (*Spec, error) {
+	var st unix.Stat_t
+	if known != nil && unix.Stat(d.File(ConfigFile), &st) == nil && stampOf(&st) == known.read {
+		return known, nil
+	}
+	return d.ReadSpec()
 }
 
 func sharedPID(namespaces []Namespace) bool {

@@ -28,6 +28,7 @@ func TestSpecIsDecoded(t *testing.T) {
 		Root:        "rootfs", Terminal: true, ConsoleSize: &Size{Height: 24, Width: 80},
 		Namespaces: []Namespace{{Type: "pid"}, {Type: "network", Path: "/n"}},
 	}
+	want.read = got.read
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
@@ -88,4 +89,33 @@ func FuzzReadSpec(f *testing.F) {
 			t.Errorf("%q: %v, %v", config, spec, err)
 		}
 	})
+}
+
+// A spec that is known already is read again when its file was touched, and only then.
+func TestAKnownSpecIsReadAgainWhenTheFileChanges(t *testing.T) {
+	dir := Dir(t.TempDir())
+	write := func(hostname string) {
+		t.Helper()
+		if err := WriteFile(dir.File(ConfigFile), []byte(`{"annotations":{"a":"`+hostname+`"}}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("x")
+	known, err := dir.RereadSpec(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := dir.RereadSpec(known); err != nil || again != known {
+		t.Errorf("an untouched file: %p, %v, want %p", again, err, known)
+	}
+	write("y") // of the same size
+	if again, err := dir.RereadSpec(known); err != nil || again.Annotations["a"] != "y" {
+		t.Errorf("a new file: %+v, %v", again, err)
+	}
+	if err := os.Remove(dir.File(ConfigFile)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dir.RereadSpec(known); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that is gone: %v", err)
+	}
 }

@@ -19,7 +19,7 @@ import (
 // Create makes the container and leaves its init waiting to be started. On any failure, and when the caller has gone by the time it is done,
 // everything is undone: no process, mount or state of the runtime remains.
 func Create(ctx context.Context, cfg Config) (*Task, error) {
-	spec, err := cfg.Bundle.ReadSpec()
+	spec, err := cfg.Bundle.RereadSpec(cfg.Spec)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", err, ErrInvalid)
 	}

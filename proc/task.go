@@ -29,6 +29,7 @@ const (
 type Config struct {
 	ID, Namespace string
 	Bundle        bundle.Dir
+	Spec          *bundle.Spec  // of the bundle, if it has been read before
 	Rootfs        []mount.Mount // mounted by us on the bundle's rootfs, in this order; empty: the bundle's owner has done it
 	Stdio         Stdio
 	Options       bundle.Options

@@ -76,9 +76,10 @@ type serverConfig struct {
 	Address      string // the daemon's grpc socket
 	TTRPCAddress string // where events go: a plain path, "" for nowhere
 	Debug        bool
-	Bundle       string // the working directory
-	Procs        int    // GOMAXPROCS, 0 to leave it
-	SocketPath   string // where Listener is bound; the server unlinks it when it leaves
+	Bundle       string       // the working directory
+	Spec         *bundle.Spec // of the bundle; nil if it has not been read
+	Procs        int          // GOMAXPROCS, 0 to leave it
+	SocketPath   string       // where Listener is bound; the server unlinks it when it leaves
 	Listener     net.Listener
 	Ready        func() error // called once, when nothing is left to fail; it answers whoever waits for the server
 }

@@ -95,7 +95,7 @@ func newServer(cfg serverConfig, log *Logger) (*server, error) {
 		return nil, fmt.Errorf("make ttrpc server: %w", err)
 	}
 	s.ttrpc = srv
-	svc := &service{namespace: cfg.Namespace, tasks: s.tasks, reaper: s.reaper, log: log, emit: s.emit, leave: s.leave}
+	svc := &service{namespace: cfg.Namespace, bundle: bundle.Dir(cfg.Bundle), spec: cfg.Spec, tasks: s.tasks, reaper: s.reaper, log: log, emit: s.emit, leave: s.leave}
 	protos.RegisterV2TaskService(srv, svc)
 	protos.RegisterV3TaskService(srv, svc)
 	return s, nil

@@ -18,6 +18,8 @@ import (
 // messages. It holds no state of a task's own.
 type service struct {
 	namespace string
+	bundle    bundle.Dir   // the one the shim was started for
+	spec      *bundle.Spec // what start has read there; nil without start
 	tasks     *tasks
 	reaper    *reaper.Reaper
 	log       *Logger
@@ -64,8 +66,12 @@ func (s *service) taskConfig(r *protos.CreateTaskRequest) (proc.Config, error) {
 		return proc.Config{}, fmt.Errorf("create task %s: %w: %w", r.Id, err, proc.ErrInvalid)
 	}
 	dir := bundle.Dir(filepath.Clean(r.Bundle))
+	var spec *bundle.Spec
+	if dir == s.bundle {
+		spec = s.spec
+	}
 	return proc.Config{
-		ID: r.Id, Namespace: s.namespace, Bundle: dir,
+		ID: r.Id, Namespace: s.namespace, Bundle: dir, Spec: spec,
 		Rootfs:  mountsFromWire(r.Rootfs),
 		Stdio:   proc.Stdio{Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr, Terminal: r.Terminal},
 		Options: opts,

@@ -26,6 +26,19 @@ const (
 	annotationRunc = "io.containerd.runc.v2.group"
 )
 
+// starting is one start on its way.
+type starting struct {
+	cl     *commandLine
+	dir    bundle.Dir
+	env    Environment
+	waiter *detach.Waiter
+
+	in      startInput
+	options bundle.Options
+	spec    *bundle.Spec
+	path    string // of the socket
+}
+
 // start becomes the server of the task and prints its address (spec 1.4). It prints nothing else, on standard error neither, for
 // daemons read both together. The process that the daemon waits for is waiter; it ends once the answer is out. When start fails it
 // leaves no socket behind, and no process, for this one ends.
@@ -35,73 +48,86 @@ func start(ctx context.Context, cl *commandLine, dir bundle.Dir, env Environment
 	if err := unix.Setpgid(0, 0); err != nil { // signals to the daemon's group spare us; no session, lest opening a terminal made it ours
 		return fmt.Errorf("make process group: %w", err)
 	}
-	data, err := readInput(env.Stdin)
+	s := &starting{cl: cl, dir: dir, env: env, waiter: waiter}
+	if err := s.read(); err != nil {
+		return err
+	}
+	socket, live, err := claimSocket(string(dir), s.path)
 	if err != nil {
 		return err
 	}
-	in, err := parseStartInput(data, cl.id, cl.namespace)
-	if err != nil {
-		return err
-	}
-	options, err := decodeOptions(in.options)
-	if err != nil {
-		return err
-	}
-	path, err := bundle.SocketPath(cmp.Or(in.socketDir, bundle.DefaultSocketDir), cl.address, cl.namespace, cl.id)
-	if err != nil {
-		return err
-	}
-	socket, live, err := claimSocket(string(dir), path)
-	if err != nil {
-		return err
-	}
-	reply := func() error { return answer(env.Stdout, in, dir, bundle.SocketAddress(path)) }
 	if live {
-		return reply()
+		return s.answer()
 	}
-	ready := func() error {
-		if err := reply(); err != nil {
-			return err
-		}
-		return waiter.Release()
+	if err := s.become(ctx, server, socket); err != nil {
+		s.abandon()
+		return err
 	}
-	err = linkSocketDir(dir, in.socketDir)
-	if err == nil {
-		err = settle(env, options.ShimCgroup, waiter.Manager())
-	}
-	if err == nil {
-		err = cl.become(ctx, server, in, dir, env, socket, ready)
-	}
+	return nil
+}
+
+// read gathers all that start is told, and changes nothing.
+func (s *starting) read() error {
+	data, err := readInput(s.env.Stdin)
 	if err != nil {
-		abandon(dir, path)
+		return err
 	}
+	if s.in, err = parseStartInput(data, s.cl.id, s.cl.namespace); err != nil {
+		return err
+	}
+	if s.options, err = decodeOptions(s.in.options); err != nil {
+		return err
+	}
+	if s.spec, err = s.dir.ReadSpec(); err != nil {
+		return err
+	}
+	s.path, err = bundle.SocketPath(cmp.Or(s.in.socketDir, bundle.DefaultSocketDir), s.cl.address, s.cl.namespace, s.cl.id)
 	return err
 }
 
 // become runs the server, until its end.
-func (cl *commandLine) become(ctx context.Context, server serverFunc, in startInput, dir bundle.Dir, env Environment, socket *os.File, ready func() error) error {
-	cfg, err := cl.server(dir, env, socket)
+func (s *starting) become(ctx context.Context, server serverFunc, socket *os.File) error {
+	cfg, err := s.cl.server(s.dir, s.env, socket)
 	if err != nil {
 		return err
 	}
-	cfg.Debug = cfg.Debug || in.debug
-	if in.ttrpcAddress != "" { // what standard input says wins over the variable
-		cfg.TTRPCAddress = bundle.TrimAddress(in.ttrpcAddress)
+	cfg.Spec = s.spec
+	cfg.Debug = cfg.Debug || s.in.debug
+	if s.in.ttrpcAddress != "" { // what standard input says wins over the variable
+		cfg.TTRPCAddress = bundle.TrimAddress(s.in.ttrpcAddress)
 	}
-	cfg.Ready = ready
+	cfg.Ready = s.ready
+	if err := linkSocketDir(s.dir, s.in.socketDir); err != nil {
+		return err
+	}
+	if err := settle(s.env, s.options.ShimCgroup, s.waiter.Manager()); err != nil {
+		return err
+	}
 	return server(ctx, cfg)
 }
 
+// ready answers the daemon and lets go of it.
+func (s *starting) ready() error {
+	if err := s.answer(); err != nil {
+		return err
+	}
+	return s.waiter.Release()
+}
+
 // answer leaves the address where daemons look for it, and prints it.
-func answer(w io.Writer, in startInput, dir bundle.Dir, address string) error {
-	spec, err := dir.ReadSpec()
-	if err != nil {
+func (s *starting) answer() error {
+	address := bundle.SocketAddress(s.path)
+	if err := writeAddress(s.dir, address); err != nil {
 		return err
 	}
-	if err := writeAddress(dir, address); err != nil {
-		return err
+	return printResult(s.env.Stdout, s.in, s.spec, address)
+}
+
+// abandon removes what would lead to a server.
+func (s *starting) abandon() {
+	for _, p := range []string{s.path, s.dir.File(bundle.AddressFile), s.dir.File(bundle.SocketDirLink)} {
+		_ = os.Remove(p)
 	}
-	return printResult(w, in, spec, address)
 }
 
 // linkSocketDir links a socket directory that the daemon has named into the bundle, for delete to find it.
@@ -122,13 +148,6 @@ func linkSocketDir(dir bundle.Dir, socketDir string) error {
 // writeAddress writes the file by which daemons before 2.0 find the shim again.
 func writeAddress(dir bundle.Dir, address string) error {
 	return bundle.WriteFile(dir.File(bundle.AddressFile), []byte(address), addressMode)
-}
-
-// abandon removes what would lead to a server.
-func abandon(dir bundle.Dir, path string) {
-	for _, p := range []string{path, dir.File(bundle.AddressFile), dir.File(bundle.SocketDirLink)} {
-		_ = os.Remove(p)
-	}
 }
 
 // printResult answers the daemon in the protocol it spoke.
