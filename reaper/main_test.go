@@ -86,11 +86,10 @@ func warm() {
 // watches or forks than it began with.
 func checkLeaks(t *testing.T) *Reaper {
 	t.Helper()
+	awaitNoChild(t)
 	fds, goroutines := countFDs(t), runtime.NumGoroutine()
 	t.Cleanup(func() {
-		if _, err := look(unix.P_ALL, 0); !errors.Is(err, syscall.ECHILD) {
-			t.Errorf("children are left: %v", err)
-		}
+		awaitNoChild(t)
 		if n := countFDs(t); n != fds {
 			t.Errorf("%d descriptors, %d before", n, fds)
 		}
@@ -110,6 +109,28 @@ func checkLeaks(t *testing.T) *Reaper {
 		}
 	})
 	return shared.reaper
+}
+
+// awaitNoChild waits for the last child to be reaped, which it is soon after its Done.
+func awaitNoChild(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(pollInterval) {
+		_, err := look(unix.P_ALL, 0)
+		if errors.Is(err, syscall.ECHILD) && shared.reaper.settled() {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("children are left: %v", err)
+			return
+		}
+	}
+}
+
+// settled tells whether all that was announced is reaped.
+func (r *Reaper) settled() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.told == nil
 }
 
 func countFDs(t *testing.T) int {

@@ -19,7 +19,7 @@ type Exit struct {
 	Status int            // the exit code, or 128 + Signal
 	Signal syscall.Signal // what killed it; 0 when it exited
 	Core   bool           // a core was dumped
-	At     time.Time      // when it was reaped
+	At     time.Time      // when it was seen
 }
 
 // decode turns a wait status into an Exit of this moment.
@@ -40,9 +40,9 @@ type Process struct {
 	pid  int
 	done chan struct{} // closed by endLocked
 
-	// r.mu guards these. None changes any more once ended is true.
+	// r.mu guards these. None but pidfd changes any more once ended is true.
 	ended  bool
-	pidfd  int // owned; -1 once ended
+	pidfd  int // owned; -1 once reaped
 	exit   Exit
 	notify []func(Exit)
 }
@@ -51,7 +51,7 @@ type Process struct {
 // another's: use Signal, not kill(2).
 func (p *Process) Pid() int { return p.pid }
 
-// Done returns a channel that is closed when the process has been reaped.
+// Done returns a channel that is closed when the process has ended. It is reaped right after: what waits for Done need not wait for that.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
 // Exit returns how the process ended, and the zero Exit before Done is closed.
@@ -63,10 +63,10 @@ func (p *Process) Exit() Exit {
 
 // Notify has f called with the exit, after Done is closed: a way to wait that
 // needs no goroutine. It returns false, and f is never called, when the process
-// has been reaped already: Exit has it then.
+// has ended already: Exit has it then.
 //
 // Functions run on Run's goroutine, without a lock of this package, exit by
-// exit in the order of reaping. As long as one runs nothing is reaped: it may
+// exit in the order in which they are seen. As long as one runs nothing is reaped: it may
 // record, send to a channel that has room, and call anything in this package but
 // Run and Start; it must not wait for another process, for I/O or for a lock that is
 // held over either, and must not panic.
@@ -81,7 +81,7 @@ func (p *Process) Notify(f func(Exit)) bool {
 }
 
 // Signal sends a signal to the process and to no other, whoever has its pid now.
-// Once the process is reaped it returns os.ErrProcessDone. Signals to a zombie
+// Once Done is closed it returns os.ErrProcessDone. Signals to a zombie
 // vanish, as with kill(2); signal 0 only probes.
 func (p *Process) Signal(sig syscall.Signal) error {
 	p.r.mu.Lock()
@@ -102,11 +102,16 @@ func (p *Process) Signal(sig syscall.Signal) error {
 // endLocked records the exit. The reap loop calls announce afterwards, without
 // the lock; for a process that nobody has seen yet there is nothing to announce.
 func (p *Process) endLocked(e Exit) {
+	p.ended, p.exit = true, e
+	close(p.done)
+}
+
+// closeLocked frees the pidfd of a process that has ended.
+func (p *Process) closeLocked() {
 	if p.pidfd >= 0 {
 		_ = unix.Close(p.pidfd) // a pidfd has nothing to flush
 	}
-	p.ended, p.pidfd, p.exit = true, -1, e
-	close(p.done)
+	p.pidfd = -1
 }
 
 // announce calls what Notify was given. It needs no lock: the fields are final.

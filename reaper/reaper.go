@@ -18,6 +18,7 @@ package reaper
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"syscall"
 
@@ -40,6 +41,7 @@ type Reaper struct {
 	watches  marks            // open watches
 	forks    marks            // calls of Start between fork and claim
 	parked   []parkedExit     // unclaimed exits, oldest first
+	told     *Process         // announced and not reaped yet; in live still, so that nobody claims it
 	held     heldChild
 	counters Counters
 }
@@ -48,7 +50,7 @@ type Reaper struct {
 // Reaped is what went to an owner, plus Parked, plus Dropped.
 type Counters struct {
 	Started int // children started by Start
-	Reaped  int // exits collected from the kernel
+	Reaped  int // exits taken from the kernel
 	Parked  int // of these, now kept for a claim
 	Dropped int // of these, forgotten: nobody could claim them any more
 }
@@ -101,41 +103,52 @@ func (r *Reaper) Counters() Counters {
 	return c
 }
 
-// reapNext reaps one child and hands its exit on. It returns false when there
-// is nothing to reap now.
+// reapNext takes one exit and hands it on. It returns false when there is none now.
 func (r *Reaper) reapNext() bool {
 	r.mu.Lock()
 	p, more := r.reapLocked()
 	r.mu.Unlock()
 	if p != nil {
 		p.announce()
+		runtime.Gosched() // those who wait for it go on before the kernel tears down what is left of it
 	}
 	return more
 }
 
-// reapLocked reaps one child. The process returned, if any, is one whose exit
-// is yet to be announced.
+// reapLocked does one of three things: it looks at a child that is followed, which returns a process whose exit is yet to be announced; it reaps the one
+// that was announced last, which for an init with a pid namespace of its own takes longer than the look; or it reaps a child that nobody follows.
 func (r *Reaper) reapLocked() (p *Process, more bool) {
-	which := anyChild
-	if len(r.forks) > 0 {
-		if which = r.peekLocked(); which == 0 {
-			return nil, false
-		}
-	}
-	pid, status, err := wait(which)
-	if err != nil || pid == 0 {
-		// A child that was named has gone to ForkExec: there may be others.
-		return nil, which != anyChild
-	}
-	r.counters.Reaped++
-	exit := decode(pid, status)
-	if p = r.live[pid]; p == nil {
-		r.parkLocked(exit)
+	if r.told != nil {
+		r.collectLocked()
 		return nil, true
 	}
-	delete(r.live, pid)
-	p.endLocked(exit)
-	return p, true
+	info := r.peekLocked()
+	if info.pid == 0 {
+		return nil, false
+	}
+	pid := int(info.pid)
+	if p = r.live[pid]; p != nil {
+		r.counters.Reaped++
+		p.endLocked(info.exit())
+		r.told = p
+		return p, true
+	}
+	pid, status, err := wait(pid)
+	if err != nil || pid == 0 {
+		return nil, true // it has gone to ForkExec: there may be others
+	}
+	r.counters.Reaped++
+	r.parkLocked(decode(pid, status))
+	return nil, true
+}
+
+// collectLocked reaps the process that was announced last. As long as it was a zombie its pid was nobody else's.
+func (r *Reaper) collectLocked() {
+	p := r.told
+	r.told = nil
+	delete(r.live, p.pid)
+	p.closeLocked()
+	_, _, _ = wait(p.pid) // it is a zombie, and nobody else waits for it
 }
 
 // poke has Run look again.

@@ -89,6 +89,7 @@ func TestSignalNeverHitsARecycledPid(t *testing.T) {
 			})
 		}
 		waitExit(t, victim)
+		waitReaped(t, victim.Pid())
 		nextPid(t, victim.Pid())
 		canary := mustStart(t, r, command)
 		if canary.Pid() == victim.Pid() {

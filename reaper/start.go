@@ -169,6 +169,7 @@ func (r *Reaper) finishFork(mark uint64, p *Process) (*Process, error) {
 		return nil, errTaken
 	}
 	p.endLocked(exit)
+	p.closeLocked()
 	return p, nil
 }
 

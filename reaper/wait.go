@@ -3,16 +3,16 @@ package reaper
 import (
 	"math"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 const (
-	// anyChild is wait4's "whoever comes first".
-	anyChild = -1
-	// cldExited is si_code of a child that exited (CLD_EXITED).
+	// cldExited and cldDumped are si_code of a child that exited, and of one that was killed and dumped core (CLD_EXITED, CLD_DUMPED).
 	cldExited = 1
+	cldDumped = 3
 	// execFailed is the exit code of ForkExec's child when its exec fails
 	// (forkAndExecInChild in Go's syscall/exec_linux.go).
 	execFailed = 253
@@ -73,23 +73,32 @@ func isChild(pid int) bool {
 	return err == nil
 }
 
-// peekLocked returns the pid to reap next while forks are going on, or 0 if there
-// is none now.
-func (r *Reaper) peekLocked() int {
+// exit decodes what look has found.
+func (i *siginfo) exit() Exit {
+	e := Exit{Pid: int(i.pid), Status: int(i.status), At: time.Now()}
+	if i.code != cldExited {
+		e.Signal, e.Core = syscall.Signal(i.status), i.code == cldDumped
+		e.Status = signalBase + int(i.status)
+	}
+	return e
+}
+
+// peekLocked returns the child to take next. A pid of 0 means that there is none now.
+func (r *Reaper) peekLocked() siginfo {
 	info, err := look(unix.P_ALL, 0)
 	pid := int(info.pid)
 	if err != nil || pid == 0 {
-		return 0
+		return siginfo{}
 	}
-	if info.code != cldExited || info.status != execFailed || r.live[pid] != nil {
-		return pid
+	if len(r.forks) == 0 || info.code != cldExited || info.status != execFailed || r.live[pid] != nil {
+		return info
 	}
 	if r.held.pid != pid {
 		r.held = heldChild{pid: pid, mark: r.nextLocked()}
 	}
 	if r.forks.oldest() < r.held.mark {
-		return 0 // endForkLocked wakes Run
+		return siginfo{} // endForkLocked wakes Run
 	}
 	r.held = heldChild{}
-	return pid
+	return info
 }
