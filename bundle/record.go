@@ -18,6 +18,8 @@ const (
 	maxRecord = 1 << 20
 	// exitRoom is enough for any exit record, in bytes.
 	exitRoom = 192
+	// optionsRoom is enough for most options, in bytes.
+	optionsRoom = 256
 )
 
 // Options are the options of containerd's runc shim, containerd.runc.v1.Options.
@@ -51,7 +53,20 @@ type Exit struct {
 }
 
 // WriteOptions writes options.json.
-func (d Dir) WriteOptions(o Options) error { return d.writeJSON(OptionsFile, o) }
+func (d Dir) WriteOptions(o Options) error {
+	return WriteFile(d.File(OptionsFile), o.json(), privateMode)
+}
+
+// json is what encoding/json would make of o.
+func (o Options) json() []byte {
+	return make(object, 0, optionsRoom).
+		flag("no_pivot_root", o.NoPivotRoot).flag("no_new_keyring", o.NoNewKeyring).text("shim_cgroup", o.ShimCgroup).
+		number("io_uid", o.IoUid).number("io_gid", o.IoGid).
+		text("binary_name", o.BinaryName).text("root", o.Root).flag("systemd_cgroup", o.SystemdCgroup).
+		text("criu_image_path", o.CriuImagePath).text("criu_work_path", o.CriuWorkPath).
+		text("task_api_address", o.TaskApiAddress).number("task_api_version", o.TaskApiVersion).
+		bytes()
+}
 
 // ReadOptions reads options.json. One that is not there (no Create came so far) is
 // an error that wraps fs.ErrNotExist.
@@ -140,14 +155,6 @@ func (d Dir) ReadExit() (Exit, error) {
 	var e Exit
 	err := d.readJSON(ExitFile, &e)
 	return e, err
-}
-
-func (d Dir) writeJSON(name string, v any) error {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("encode %s: %w", name, err)
-	}
-	return WriteFile(d.File(name), data, privateMode)
 }
 
 func (d Dir) readJSON(name string, v any) error {

@@ -33,9 +33,16 @@ func TestOptionsAreWrittenAsContainerdWritesThem(t *testing.T) {
 		if got := read(t, dir.File(OptionsFile)); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
+		if made, err := json.Marshal(options); err != nil || string(made) != want {
+			t.Errorf("encoding/json makes %s, %v", made, err)
+		}
 		if got, err := dir.ReadOptions(); err != nil || got != options {
 			t.Errorf("read back %+v, %v", got, err)
 		}
+	}
+	odd := Options{Root: "/a\"b\\c\n<&>\u2028\xff"}
+	if made, err := json.Marshal(odd); err != nil || string(made) != string(odd.json()) {
+		t.Errorf("got  %s\nwant %s, %v", odd.json(), made, err)
 	}
 	// criu_path went in containerd 2.0: 1.x still writes it.
 	must(t, WriteFile(dir.File(OptionsFile), []byte(`{"root":"/x","criu_path":"/usr/sbin/criu"}`), 0o600))
