@@ -40,7 +40,9 @@ const (
 	// floodNap is the pause between two moves of a flood of small writes.
 	floodNap = time.Millisecond
 	// bulkNap is the pause between two moves of a flood of large writes: less than a writer and a reader need for a pipe of 1 MiB, one after the other.
-	bulkNap = 300 * time.Microsecond
+	bulkNap = 250 * time.Microsecond
+	// bulkMore prolongs it, if the reader has not emptied the FIFO yet.
+	bulkMore = 100 * time.Microsecond
 )
 
 // Sizes in bytes.

@@ -80,7 +80,7 @@ func (f *flood) run() state {
 	naps, idle, brimming := 0, 0, 0
 	for idle < floodIdle && !f.closing.Load() {
 		if brimming == 0 || f.nap == bulkNap {
-			f.clock.wait(f.nap)
+			f.rest()
 			naps++
 		}
 		var n int
@@ -104,6 +104,14 @@ func (f *flood) run() state {
 	}
 	f.learn(naps)
 	return st
+}
+
+// rest takes a nap, and a little more where the sink's reader is not done: it has the lock of the FIFO while it copies.
+func (f *flood) rest() {
+	f.clock.wait(f.nap)
+	if f.nap == bulkNap && events(f.far, unix.POLLIN) != 0 {
+		f.clock.wait(bulkMore)
+	}
 }
 
 // learn makes the next flood of the kind more convincing if this one was none.

@@ -99,7 +99,7 @@ func (in *input) run() {
 			in.endTerminal()
 		}
 	case in.fifo:
-		_ = newMover(in.src, in.dst, in.closing).run()
+		_ = newMover(in.src, in.dst, -1, in.closing).run()
 	default:
 		_ = in.copy()
 	}

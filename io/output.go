@@ -37,7 +37,7 @@ type output struct {
 func (o *output) begin() {
 	o.handed = make(chan struct{})
 	if o.tty == nil && o.dst != nil && o.dst.end != nil {
-		o.mover = newMover(o.src, o.dst.end, o.closing)
+		o.mover = newMover(o.src, o.dst.end, o.dst.keep, o.closing)
 	}
 }
 

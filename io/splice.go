@@ -32,6 +32,7 @@ const (
 type mover struct {
 	src     *source
 	dst     *end
+	far     int           // the sink's read end, borrowed; -1 if we have none
 	closing *atomic.Bool  // set by Close before it interrupts
 	moved   atomic.Uint64 // bytes
 
@@ -48,8 +49,8 @@ type mover struct {
 	onSink       func(uintptr) bool
 }
 
-func newMover(src *source, dst *end, closing *atomic.Bool) *mover {
-	m := &mover{src: src, dst: dst, closing: closing, size: pipeSmall, floodNeed: floodMin, heavyNeed: heavyMin}
+func newMover(src *source, dst *end, far int, closing *atomic.Bool) *mover {
+	m := &mover{src: src, dst: dst, far: far, closing: closing, size: pipeSmall, floodNeed: floodMin, heavyNeed: heavyMin}
 	m.onSource = func(uintptr) bool { m.st = m.step(); return m.st != wantSource }
 	m.onSink = func(uintptr) bool { m.st = m.step(); return m.st != wantSink }
 	return m
