@@ -16,6 +16,9 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == writerVerb {
 		os.Exit(writeBytes(os.Args[2:]))
 	}
+	if len(os.Args) > 1 && os.Args[1] == bareVerb {
+		os.Exit(bareLoop(os.Args[2:]))
+	}
 	ctx, cancel := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	err := run(ctx, parse())
 	cancel()

@@ -78,6 +78,9 @@ func (l *lab) loads() []load {
 func benchStream(ctx context.Context, l *lab) error {
 	for _, load := range l.loads() {
 		for round := range max(3, l.rounds/3) {
+			if err := l.rawStream(ctx, load); err != nil {
+				return fmt.Errorf("%s: %w", load.figure, err)
+			}
 			for i := range l.contenders {
 				if err := l.stream(ctx, l.contenders[(round+i)%len(l.contenders)], load); err != nil {
 					return fmt.Errorf("%s: %w", load.figure, err)
@@ -111,24 +114,32 @@ func (l *lab) stream(ctx context.Context, c contender, load load) error {
 	if err := b.create(ctx, s); err != nil {
 		return err
 	}
-	cpu := cpuOf(b.server.Pid)
-	begun := time.Now()
-	if err := b.run(ctx); err != nil {
+	if err := l.clock(load, c.name, b.server.Pid, func() error { return b.run(ctx) }, read.discard); err != nil {
 		return err
 	}
-	n, err := read.discard()
+	return b.down(ctx)
+}
+
+// clock times a load from before start until bytes has seen its end, and the processor time of pid meanwhile.
+func (l *lab) clock(load load, name string, pid int, start func() error, bytes func() (int64, error)) error {
+	cpu := cpuOf(pid)
+	begun := time.Now()
+	if err := start(); err != nil {
+		return err
+	}
+	n, err := bytes()
 	if err != nil {
 		return err
 	}
 	took := time.Since(begun)
-	cpu = cpuOf(b.server.Pid) - cpu
+	cpu = cpuOf(pid) - cpu
 	if n < int64(load.total) {
-		return fmt.Errorf("%s: %d bytes arrived of %d", c.name, n, load.total)
+		return fmt.Errorf("%s: %d bytes arrived of %d", name, n, load.total)
 	}
 	gib := float64(n) / (1 << 30)
-	l.add(load.figure, c.name, gib*1024/took.Seconds())
-	l.add(load.figure+": CPU per GiB", c.name, ms(cpu)/gib)
-	return b.down(ctx)
+	l.add(load.figure, name, gib*1024/took.Seconds())
+	l.add(load.figure+": CPU per GiB", name, ms(cpu)/gib)
+	return nil
 }
 
 // readers are the manager's ends of the FIFOs.
