@@ -25,7 +25,6 @@ const (
 //
 // A peer that waits for an answer to each line looks the same but for one thing: a nap brings no more than a single splice did. Then the flood is
 // called off, and the next must be four times as convincing.
-
 //
 // A program that writes large blocks as fast as it can is emptied by the clock as well, but more often. The kernel holds a pipe's lock while it copies a
 // block: a splice at the wrong moment spins on it, and that was half of the processor time. After a short nap the pipe is full, its writer asleep, the FIFO
