@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"math/rand/v2"
 	"os"
@@ -295,11 +296,11 @@ func TestEventsWaitForTheManager(t *testing.T) {
 	r := newRig(t, nil, "sh", "-c", "sleep 0.5; exit 3").start()
 	r.run()
 	r.exec("e", "", "true")
-	r.event(protos.TopicExecStarted)
+	told := r.event(protos.TopicExecStarted)
+	seen := len(distinct(told))
 	must(t, r.events.Close())
-	var during []string
 	for e := range r.events.C() {
-		during = append(during, e.GetTopic())
+		told = append(told, e)
 	}
 	away := time.Now()
 	r.wait("e")
@@ -310,10 +311,24 @@ func TestEventsWaitForTheManager(t *testing.T) {
 	var err error
 	r.events, err = launch.Listen(r.config.TTRPCAddress)
 	must(t, err)
-	got := append(during, topics(r.event(protos.TopicDelete))...)
+	told = append(told, r.event(protos.TopicDelete)...)
+	got := topics(distinct(told)[seen:])
 	if want := []string{protos.TopicExit, protos.TopicExit, protos.TopicDelete}; !slices.Equal(got, want) {
 		t.Errorf("events %q, want %q", got, want)
 	}
+}
+
+// distinct leaves out an event that is told again: the acknowledgement of one may be lost with the connection.
+func distinct(events []*protos.Envelope) (once []*protos.Envelope) {
+	for _, e := range events {
+		same := func(o *protos.Envelope) bool {
+			return o.GetTopic() == e.GetTopic() && bytes.Equal(o.GetEvent().GetValue(), e.GetEvent().GetValue())
+		}
+		if !slices.ContainsFunc(once, same) {
+			once = append(once, e)
+		}
+	}
+	return once
 }
 
 func TestSIGUSR1WritesTheStacks(t *testing.T) {
