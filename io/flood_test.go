@@ -1,8 +1,12 @@
 package stdio
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"os"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,6 +40,83 @@ func TestFloodsComeAndGo(t *testing.T) {
 	s.ProcessExited()
 	finish(t, s)
 	expect(t, "stdout", got, produced(12<<20))
+}
+
+// A flood of large writes is emptied by the clock, to its end or to where it is none any more, and nothing is lost.
+func TestBulkReachesItsEnd(t *testing.T) {
+	leak.Check(t)
+	m, w, r := bulkMover(t)
+	data := bytes.Repeat(text(), 16<<20/len(text()))
+	go func() {
+		defer w.Close()
+		for piece := range slices.Chunk(data, 256<<10) {
+			_, _ = w.Write(piece) // a mover that stops is seen by its result
+		}
+	}()
+	got := make(chan []byte)
+	go func() {
+		b, _ := io.ReadAll(r) // what is missing is seen by the comparison
+		got <- b
+	}()
+	err := m.run()
+	m.dst.close()
+	b := <-got
+	r.Close()
+	if err != nil || !bytes.Equal(b, data) {
+		t.Errorf("error %v, %d bytes of %d", err, len(b), len(data))
+	}
+}
+
+// Who writes no more than the poller can bear, and a reader that has stopped, end the flood: nobody naps for ever.
+func TestBulkEndsWhenNothingMoves(t *testing.T) {
+	leak.Check(t)
+	m, w, r := bulkMover(t)
+	if st, err := m.flood(); st != wantSource || err != nil || m.src.end == nil {
+		t.Errorf("with an empty source: state %d, error %v", st, err)
+	}
+	if m.heavyNeed <= heavyMin {
+		t.Error("a flood that was none makes the next as easy")
+	}
+	for _, fd := range []int{m.dst.fd, int(w.Fd())} {
+		if n, err := unix.Write(fd, make([]byte, pipeHuge)); n != pipeHuge || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	m.heavy = m.heavyNeed
+	if st, err := m.flood(); st != wantSink || err != nil {
+		t.Errorf("with a full sink: state %d, error %v", st, err)
+	}
+	w.Close()
+	r.Close()
+	m.dst.close()
+}
+
+// bulkMover is a mover before a flood of large writes, with the source's writer and the sink's reader. The caller closes those, and the sink.
+func bulkMover(t *testing.T) (m *mover, w, r *os.File) {
+	t.Helper()
+	var ends [4]int
+	var err error
+	for i := 0; i < 4; i += 2 {
+		if ends[i], ends[i+1], err = newPipe(); err != nil {
+			t.Fatal(err)
+		}
+		if n := setPipeSize(ends[i], pipeHuge); n != pipeHuge {
+			t.Fatalf("pipes may have %d bytes only", n)
+		}
+	}
+	src, err := newEnd(ends[0], "source")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dst, err := newEnd(ends[3], "sink")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r = os.NewFile(uintptr(ends[2]), "reader")
+	m = newMover(newSource(src, "source"), dst, ends[2], new(atomic.Bool))
+	m.size, m.heavy = pipeHuge, heavyMin
+	t.Cleanup(m.src.close)
+	return m, os.NewFile(uintptr(ends[1]), "writer"), r
 }
 
 // Two that answer each other line by line must not be slowed down as a flood is.
