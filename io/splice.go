@@ -137,12 +137,13 @@ func (m *mover) splice(fd int) (int, state) {
 func (m *mover) look(fd int) state {
 	p := [2]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(m.dst.fd), Events: unix.POLLOUT}}
 	poll(p[:])
+	in, out := p[0].Revents, p[1].Revents
 	switch {
-	case p[0].Revents&(unix.POLLIN|unix.POLLHUP) == unix.POLLHUP:
+	case in == unix.POLLHUP && buffered(fd) == 0: // alone it is not the end: the kernel looks for bytes first, for writers after
 		return atEOF
-	case p[0].Revents&unix.POLLIN == 0:
+	case in == 0:
 		return wantSource
-	case p[1].Revents == 0:
+	case in&unix.POLLIN != 0 && out == 0:
 		return wantSink
 	}
 	return again
