@@ -28,7 +28,7 @@ change() {
 }
 
 # The lists of spans: four for each size class, with a first block and an index of 6 KB.
-change mspanset.go 's/spanSetBlockEntries = 512 /spanSetBlockEntries = 16 /' 's/spanSetInitSpineCap = 256 /spanSetInitSpineCap = 8 /'
+change mspanset.go 's/spanSetBlockEntries = 512 /spanSetBlockEntries = 16 /' 's/spanSetInitSpineCap = 256 /spanSetInitSpineCap = 8  /'
 # Mark bits: three chunks in turn, each cleared as a whole.
 change mheap.go 's/gcBitsChunkBytes = uintptr(64 << 10)/gcBitsChunkBytes = uintptr(8 << 10)/'
 # New goroutines get the smallest stack, not one of the average size, which those that end keep.

@@ -22,23 +22,13 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
 	ADD  R20<<3, R19, R21
 	MOVD 0(R21), R21
 	CBZ  R21, runtime
-	MOVBU 0(R21), R0
-	CMPW $115, R0 // s
+	MOVWU 0(R21), R0 // the stack may be read at any address
+	MOVD $0x72617473, R1 // "star"
+	CMPW R1, R0
 	BNE  runtime
-	MOVBU 1(R21), R0
-	CMPW $116, R0 // t
+	MOVHU 4(R21), R0
+	CMPW $0x0074, R0 // "t", 0
 	BNE  runtime
-	MOVBU 2(R21), R0
-	CMPW $97, R0 // a
-	BNE  runtime
-	MOVBU 3(R21), R0
-	CMPW $114, R0 // r
-	BNE  runtime
-	MOVBU 4(R21), R0
-	CMPW $116, R0 // t
-	BNE  runtime
-	MOVBU 5(R21), R0
-	CBNZ R0, runtime
 
 	MOVD $436, R8 // close_range(3, ~0, 0)
 	MOVD $3, R0
