@@ -40,7 +40,7 @@ func writeFile(path string, data []byte, mode os.FileMode) (err error) {
 			_ = unix.Unlink(temp) // the first error is the one to tell
 		}
 	}()
-	err = writeAll(fd, data)
+	err = WriteAll(fd, data)
 	if err == nil {
 		err = unix.Fchmod(fd, uint32(mode.Perm()))
 	}
@@ -56,8 +56,8 @@ func writeFile(path string, data []byte, mode os.FileMode) (err error) {
 	return nil
 }
 
-// writeAll writes all of data to a file.
-func writeAll(fd int, data []byte) error {
+// WriteAll writes all of data to a descriptor that blocks.
+func WriteAll(fd int, data []byte) error {
 	for len(data) > 0 {
 		n, err := unix.Write(fd, data)
 		if err != nil && !errors.Is(err, unix.EINTR) {

@@ -124,7 +124,7 @@ func (d Dir) WriteExit(e Exit) error {
 	if err != nil {
 		return WriteFile(d.File(ExitFile), data, privateMode)
 	}
-	err = writeAll(fd, data)
+	err = WriteAll(fd, data)
 	if closeErr := unix.Close(fd); err == nil {
 		err = closeErr
 	}

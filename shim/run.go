@@ -48,15 +48,11 @@ type Environment struct {
 // nobody reads there any more: a start whose daemon has gone has things to undo.
 type Descriptor int
 
-func (d Descriptor) Write(p []byte) (n int, err error) {
-	for n < len(p) {
-		m, err := unix.Write(int(d), p[n:])
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return n, err
-		}
-		n += max(m, 0)
+func (d Descriptor) Write(p []byte) (int, error) {
+	if err := bundle.WriteAll(int(d), p); err != nil {
+		return 0, err
 	}
-	return n, nil
+	return len(p), nil
 }
 
 // get returns the value of a variable, "" when it is not set.
